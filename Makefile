@@ -1,0 +1,63 @@
+# Each target sets up what it needs, in .venv; nothing has to be there but make and Python 3.11 or newer.
+# Programs are started as `python -m ...`: their scripts in .venv/bin would not survive a folder that moves.
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check -qq
+
+.DELETE_ON_ERROR:  # an environment half made is made again
+
+.PHONY: help run test check bench console clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1 | /p' Makefile | awk -F' [|] ' '{ printf "%-14s%s\n", $$1, $$2 }'
+
+run: .venv/run.stamp  ## start everything on http://127.0.0.1:8000 (or PORT); Ctrl-C stops it
+	@$(PY) local.py
+
+test: .venv/dev.stamp .venv/redis62/redis-server  ## run all tests, on real Redis servers too
+	@$(PY) -m pytest
+
+check: .venv/dev.stamp .venv/redis62/redis-server  ## format, lint, types, then all tests: what CI runs
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest
+
+bench: .venv/dev.stamp  ## measure the queue on this machine
+	@$(PY) -m benchmarks
+
+console: .venv/run.stamp  ## a Python prompt on the data of make run
+	@$(PY) local.py console
+
+clean:  ## remove .venv and caches; .data stays: it holds tweets
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up: the stamps make a changed requirements file install again, and an unchanged one cost nothing.
+
+.venv/run.stamp: requirements.txt | $(PY)
+	@echo "installing what web and worker need (once)"
+	@$(PIP) install -r requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements.txt requirements-dev.txt | $(PY)
+	@echo "installing what tests and checks need (once)"
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@ .venv/run.stamp
+
+.venv/redis62/redis-server: tests/get_redis62.py | $(PY)
+	@$(PY) tests/get_redis62.py
+
+# The first of these that is new enough and can make an environment. pyenv puts shims on PATH that may fail in a folder
+# with .python-version and work outside it, or the other way round; so we ask in both places, and its own folder last.
+$(PY):
+	@too_old=; no_venv=; pyenv="$${PYENV_ROOT:-$$HOME/.pyenv}/versions"; \
+	for folder in . /; do for name in python3.13 python3.12 python3.11 python3.14 python3 "$$pyenv"/3.1[1-4]*/bin/python3; do \
+	    found=$$(cd $$folder && "$$name" -c 'import sys; print(sys.executable)' 2>/dev/null) && [ -n "$$found" ] || continue; \
+	    "$$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { too_old="$$found"; continue; }; \
+	    "$$found" -c 'import venv, ensurepip' 2>/dev/null || { no_venv="$$found"; continue; }; \
+	    echo "making .venv with $$("$$found" --version)"; exec "$$found" -m venv --clear .venv; \
+	done; done; \
+	if [ -n "$$no_venv" ]; then echo "$$no_venv cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2; \
+	elif [ -n "$$too_old" ]; then echo "Python 3.11 or newer is needed; $$too_old is older" >&2; \
+	else echo "Python 3.11 or newer is needed; there is no python3 on PATH" >&2; fi; exit 1

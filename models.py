@@ -1,0 +1,277 @@
+"""`User` and `Tweet`: what is true of them, kept in the database, and the one place that changes a tweet's state.
+
+    scheduled --> queued --> sending --> sent            Every change names the states it may start from and is one
+        |         |   ^        |`------> failed          UPDATE that does nothing when another one was first. Except
+        |         |   `--------'`------> uncertain       a fact: what X took is written down whatever the row says.
+        `---------'----> cancelled                       failed, uncertain and missed become queued again by hand.
+
+The row decides; its job in the queue is an alarm clock. So a row is committed before its job is made, and a queue that
+is away is a line in the log and no error: the tweet is accepted. Times are milliseconds since 1970.
+"""
+
+import logging
+import queue
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import peewee
+
+import tweet_text
+from reasons import BadTweet, Reason
+from settings import Settings
+from store import Row, Unreadable, database, lock_up, make_tables, open_store, unlock
+from times import due_ms, now_ms, resolve_time
+from tweet_status import status
+
+__all__ = ["BadTweet", "Unreadable", "database", "resolve_time", "status"]  # from elsewhere, beside what is below
+
+WAITING = ("scheduled", "queued")  # X has nothing of it yet: it can be changed and called off
+OVER = ("failed", "uncertain", "missed")  # a person may send it again
+LONGEST_KEY = 200
+
+log = logging.getLogger("tweetnow.models")
+
+
+def connect(settings: Settings) -> None:
+    """Choose the database, before anything else here is used."""
+    open_store(settings)
+    Tweet.x_site_url = settings.x_site_url
+
+
+def create_tables() -> None:
+    """Make the tables that are missing."""
+    make_tables(User, Tweet, OldJob)
+
+
+class User(Row):
+    """A person who signed in with X."""
+
+    id = peewee.AutoField()
+    x_id = peewee.CharField(32, unique=True)
+    handle = peewee.CharField(64)
+    token = peewee.TextField()  # encrypted, as is the secret
+    secret = peewee.TextField()
+    signed_in_at = peewee.BigIntegerField()
+
+    @classmethod
+    def sign_in(cls, x_id: str, handle: str, token: str, secret: str) -> "User":
+        """Return the person with this X id, known or new, with what the sign-in brought."""
+        fresh = {"handle": handle, "token": lock_up(token), "secret": lock_up(secret), "signed_in_at": now_ms()}
+        new = cls.insert(x_id=x_id, **fresh)
+        new.on_conflict(conflict_target=[cls.x_id], update=fresh).execute()
+        return cls.get(cls.x_id == x_id)
+
+    def credentials(self) -> tuple[str, str]:
+        """Return the access token and its secret. Raises Unreadable when the key they were stored under is gone."""
+        return unlock(self.token), unlock(self.secret)
+
+    def tweet(self, text: str, at: datetime | float | None = None, key: str | None = None) -> "Tweet":
+        """Accept a tweet, to be sent now or at a time, and return it. The same key again returns the same tweet.
+
+        Raises BadTweet when it cannot be sent as it is. When the queue is away it is accepted all the same.
+        """
+        if known := self._with_key(key, text):
+            return known
+        now = now_ms()
+        due_at = None if at is None else due_ms(at, now)
+        fields = {"text": checked(text), "due_at": due_at, "key": key, "created_at": now, "job_id": queue.new_id()}
+        try:
+            with database.atomic():
+                tweet = Tweet.create(user=self, state="queued" if due_at is None else "scheduled", **fields)
+        except peewee.IntegrityError:
+            if known := self._with_key(key, text):  # the same form, sent twice at once
+                return known
+            raise
+        tweet.wake()
+        return tweet
+
+    def _with_key(self, key: str | None, text: str) -> "Tweet | None":
+        if key is None:
+            return None
+        if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+            raise BadTweet("bad_key", f"The key {key[:20]!r} is not 1 to {LONGEST_KEY} ASCII characters: use a UUID.")
+        tweet = Tweet.get_or_none(Tweet.user == self, Tweet.key == key)
+        if tweet and tweet.text != text:
+            raise BadTweet("key_reused", f"The key {key!r} was used for another text: make a new one for each tweet.")
+        return tweet
+
+    def upcoming(self, limit: int) -> "list[Tweet]":
+        """Return the scheduled tweets, the next one first."""
+        mine = Tweet.select().where(Tweet.user == self, Tweet.state == "scheduled")
+        return list(mine.order_by(Tweet.due_at, Tweet.id).limit(limit))
+
+    def recent(self, limit: int) -> "list[Tweet]":
+        """Return all the others, the newest first."""
+        mine = Tweet.select().where(Tweet.user == self, Tweet.state != "scheduled")
+        return list(mine.order_by(Tweet.id.desc()).limit(limit))
+
+
+class Tweet(Row):
+    """A tweet on its way. Nothing outside this class writes its state."""
+
+    x_site_url = ""  # set by connect: the address that links begin with
+
+    id = peewee.AutoField()
+    user = peewee.ForeignKeyField(User, backref="tweets", on_delete="CASCADE")
+    text = peewee.TextField()
+    state = peewee.CharField(16)
+    job_id = peewee.CharField(64, unique=True)  # nobody can guess it
+    key = peewee.CharField(LONGEST_KEY, null=True)
+    due_at = peewee.BigIntegerField(null=True)  # None: at once
+    created_at = peewee.BigIntegerField()
+    sent_at = peewee.BigIntegerField(null=True)
+    attempts = peewee.IntegerField(
+        default=0
+    )  # how often it went to X; a worker's answer counts for its own attempt only
+    x_tweet_id = peewee.CharField(32, null=True)
+    next_attempt_at = peewee.BigIntegerField(null=True)  # not before; None: as soon as the queue says
+    reason_code = peewee.CharField(32, null=True)
+    reason_message = peewee.TextField(null=True)
+    reason_action = peewee.CharField(32, null=True)
+
+    class Meta:
+        """One tweet a key and person; the lists of a person, and what is unfinished, without reading all rows."""
+
+        indexes = ((("user", "key"), True), (("user", "state"), False), (("state", "due_at"), False))
+
+    @classmethod
+    def for_job(cls, job_id: str, user: User) -> "Tweet | None":
+        """Return the person's tweet with this job id, the present one or one from before it was sent again."""
+        old = OldJob.select(OldJob.tweet).where(OldJob.job_id == job_id)
+        return cls.get_or_none(cls.user == user, (cls.job_id == job_id) | cls.id.in_(old))
+
+    def url(self) -> str | None:
+        """Where people see it on X; None until X took it."""
+        return f"{self.x_site_url}/{self.user.handle}/status/{self.x_tweet_id}" if self.x_tweet_id else None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is not out."""
+        return Reason(self.reason_code, self.reason_message or "", self.reason_action) if self.reason_code else None
+
+    @property
+    def wakes_at(self) -> int | None:
+        """When its job has something to do: not before it is due, nor before X wants to hear from us again."""
+        return max((ms for ms in (self.due_at, self.next_attempt_at) if ms), default=None)
+
+    # What a person does.
+
+    def cancel(self) -> str:
+        """Call it off: "cancelled", or "too late" when X may already have it."""
+        if not self._change(WAITING, state="cancelled", next_attempt_at=None, **_words(None)):
+            return "cancelled" if self.state == "cancelled" else "too late"
+        self._tell_queue(lambda: queue.cancel(self.job_id))
+        return "cancelled"
+
+    def edit(self, text: str | None = None, at: datetime | float | None = None) -> str:
+        """Change text or time while it waits: "changed", or "too late". Raises BadTweet as `User.tweet` does."""
+        changes: dict[str, Any] = {} if text is None else {"text": checked(text)}
+        if at is not None:
+            changes |= {"due_at": due_ms(at, now_ms()), "state": "scheduled"}
+        if not self._change(WAITING, **changes or {"text": self.text}):
+            return "too late"
+        if at is not None:
+            self._tell_queue(self._move_alarm)
+        return "changed"
+
+    def send_again(self) -> "Tweet":
+        """Send one that is over once more, under a new job id. One that is on its way already is left alone."""
+        old, fresh = self.job_id, {"due_at": None, "next_attempt_at": None, "job_id": queue.new_id(), **_words(None)}
+        with database.atomic():
+            again = self._change(OVER, state="queued", **fresh)
+            if again:
+                OldJob.create(job_id=old, tweet=self)
+        if again:
+            self.wake()
+        elif self.state in ("sent", "cancelled"):
+            raise BadTweet("too_late", f"This tweet is {self.state}: write a new one instead.")
+        return self
+
+    # What a worker does.
+
+    def start_sending(self) -> bool:
+        """Write down that X is about to get this text, now. False if the row is no longer what was signed."""
+        as_read = (Tweet.text == self.text, Tweet.job_id == self.job_id, Tweet.attempts == self.attempts)
+        due = Tweet.due_at.is_null() | (Tweet.due_at <= now_ms())
+        fresh = {"attempts": self.attempts + 1, "next_attempt_at": None}
+        return self._change(WAITING, *as_read, due, state="sending", **fresh)
+
+    def record_sent(self, x_tweet_id: str) -> None:
+        """X has it. A fact: true whatever somebody wrote meanwhile, so nothing is compared."""
+        sent = {"state": "sent", "x_tweet_id": x_tweet_id, "sent_at": now_ms(), "next_attempt_at": None}
+        self._change((), **sent, **_words(None))
+
+    def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
+        """X has nothing of it, and it will be tried again."""
+        return self._settle("queued", why, next_attempt_at)
+
+    def record_failed(self, why: Reason) -> bool:
+        """X has nothing of it, and will not."""
+        return self._settle("failed", why)
+
+    def record_uncertain(self, why: Reason) -> bool:
+        """X may have it or not; it is not sent again unless a person says so."""
+        return self._settle("uncertain", why)
+
+    def _settle(self, state: str, why: Reason, next_attempt_at: int | None = None) -> bool:
+        """End this attempt. A later one, and a row that is at an end, are none of ours."""
+        mine = Tweet.attempts == self.attempts
+        return self._change(("sending", *WAITING), mine, state=state, next_attempt_at=next_attempt_at, **_words(why))
+
+    def _change(self, states: tuple[str, ...], *conditions: Any, **changes: Any) -> bool:
+        """Change the row if it is still in one of these states (none named: any). Then and else, read it again."""
+        conditions += (Tweet.state.in_(states),) if states else ()
+        changed = Tweet.update(**changes).where(Tweet.id == self.id, *conditions).execute()
+        self.__data__.update(Tweet.get_by_id(self.id).__data__)
+        if changed:
+            log.info("%s tweet=%s job=%s attempt=%s", self.state, self.id, self.job_id, self.attempts)
+        return bool(changed)
+
+    # Its job.
+
+    def wake(self) -> None:
+        """Have its job run when it is due. The same id again changes nothing, so this can be repeated."""
+        job = queue.named("post_tweet", id=self.job_id)
+        wakes_at = self.wakes_at
+        if wakes_at is None:
+            self._tell_queue(lambda: queue.enqueue(job, self.id))
+        else:
+            self._tell_queue(lambda: queue.enqueue_at(wakes_at / 1000, job, self.id))
+
+    def _move_alarm(self) -> None:
+        """Wake at another time. A job that is no longer waiting for its time looks at the row, and goes by that."""
+        if self.wakes_at and queue.reschedule(self.job_id, self.wakes_at / 1000) == "unknown":
+            self.wake()
+
+    def _tell_queue(self, call: Callable[[], object]) -> None:
+        """Call the queue once the row is committed. It may be away: the row is what counts, so that is only logged."""
+
+        def after_commit() -> None:  # what it raises would look like a failed commit
+            try:
+                call()
+            except queue.QueueError as error:
+                log.warning("tweet=%s job=%s is stored, but the queue was not told: %s", self.id, self.job_id, error)
+
+        database.after_commit(after_commit)
+
+
+class OldJob(Row):
+    """A job id from before its tweet was sent again: it still answers."""
+
+    job_id = peewee.CharField(64, primary_key=True)
+    tweet = peewee.ForeignKeyField(Tweet, on_delete="CASCADE")
+
+
+def checked(text: str) -> str:
+    """Return a text that X would take. Raises BadTweet for another one."""
+    if problem := tweet_text.problem(text):
+        raise BadTweet(*problem)
+    return text
+
+
+def _words(why: Reason | None) -> dict[str, str | None]:
+    """A reason as columns."""
+    if why is None:
+        return {"reason_code": None, "reason_message": None, "reason_action": None}
+    return {"reason_code": why.code, "reason_message": why.message, "reason_action": why.action}

@@ -1,0 +1,196 @@
+"""What a request says and how its answer looks: form and page for people, JSON for programs. No route, no decision."""
+
+import json
+import logging
+import re
+import secrets
+import zoneinfo
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from queue import Job
+from typing import Any
+
+import peewee
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.templating import Jinja2Templates
+
+import models
+import tweet_text
+from models import Tweet, User
+
+log = logging.getLogger("tweetnow.web")
+RECENT, UPCOMING = 30, 100  # cards on the page
+WORDS = {
+    "scheduled": "Scheduled for",
+    "queued": "Queued",
+    "sending": "Sending",
+    "retrying": "Retrying at",
+    "sent": "Sent",
+    "failed": "Failed",
+    "uncertain": "Uncertain",
+    "cancelled": "Cancelled",
+    "missed": "Missed",
+}
+AGAIN = ("failed", "missed", "uncertain")  # what a person may send again
+REUSABLE = ("failed", "missed", "cancelled")  # whose text may go back into the composer
+REGIONS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
+ZONES = ("UTC", *sorted(zone for zone in zoneinfo.available_timezones() if zone.split("/")[0] in REGIONS))
+BLANK = {
+    "job_id": "",
+    "state": "queued",
+    "time": 0,
+    "text": "",
+    "reason": None,
+    "tweet_url": None,
+    "cancellable": False,
+}
+
+
+class Trouble(Exception):
+    """Why a request was refused: `message` names the value and the remedy, `field` what to correct."""
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.field = status, code, message, field
+
+
+HALF = re.compile("[\ud800-\udfff]")  # no database and no page can hold one
+View = Callable[..., Response]
+
+
+def with_database(view: View) -> View:
+    """Give a view a connection for its time only: it runs in one of forty threads, a database has few connections."""
+
+    @wraps(view)
+    def connected(*args: Any) -> Response:
+        with models.database.connection_context():
+            return view(*args)
+
+    return connected
+
+
+ERRORS = (Trouble, HTTPException, peewee.OperationalError, peewee.InterfaceError)
+
+# What comes in -------------------------------------------------------------------------------------------------------
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks to show the answer; fetch and other programs get JSON."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+async def read_fields(request: Request) -> dict[str, str]:
+    """Read a form or a JSON object of strings. Line ends become single characters, as people count them."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        fields = _read_json(await request.body())
+    elif kind in ("", "application/x-www-form-urlencoded", "multipart/form-data"):
+        form = await request.form(max_files=0, max_fields=20)
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    else:
+        raise Trouble(415, "bad_type", f"A body of type {kind} cannot be read here: send a form or application/json.")
+    for name, value in fields.items():
+        if half := HALF.search(name + value):
+            message = f"{name!a} holds U+{ord(half[0]):04X}, which is half a character: remove it and try again."
+            raise Trouble(422, "bad_characters", message, name if name.isascii() else None)
+    return {name: value.replace("\r\n", "\n") for name, value in fields.items()}
+
+
+def _read_json(body: bytes) -> dict[str, str]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Trouble(
+            400, "bad_json", f'The body is not JSON ({error}): send an object like {{"status": "Hi"}}.'
+        ) from None
+    if not isinstance(value, dict):
+        raise Trouble(
+            400, "bad_json", f'The body is a JSON {type(value).__name__}: send an object like {{"status": "Hi"}}.'
+        )
+    fields = {name: text for name, text in value.items() if text is not None}
+    for name, text in fields.items():
+        if not isinstance(text, str):
+            raise Trouble(400, "not_text", f"{name!a} is {json.dumps(text)[:40]}: send a string.", name)
+    return fields
+
+
+# What goes out -------------------------------------------------------------------------------------------------------
+
+
+def facts(tweet: Tweet, job: Job | None = None) -> dict[str, Any]:
+    """Everything the page shows of a tweet; also the body of /status."""
+    body = models.status(tweet, job)
+    moment = {"scheduled": tweet.due_at, "retrying": body["next_attempt_at"], "sent": tweet.sent_at}.get(body["state"])
+    return body | {"status_url": f"/status/{tweet.job_id}", "text": tweet.text, "time": moment or tweet.created_at}
+
+
+def show_home(
+    request: Request, user: User | None, fields: Mapping[str, str] | None = None, trouble: Trouble | None = None
+) -> Response:
+    """The one page: sign-in for strangers; composer, upcoming and recent for a person. Trouble keeps what was typed."""
+    status = trouble.status if trouble else 200
+    context = {"error": trouble, "notice": request.session.pop("notice", None)}
+    if user is None:
+        return render(request, "welcome.html", status, **context)
+    draft = {"status": request.session.pop("draft", ""), "at": "", "tz": "UTC"} | dict(fields or {})
+    upcoming = [facts(tweet) for tweet in user.upcoming(UPCOMING)]
+    recent = [facts(tweet) for tweet in user.recent(RECENT)]
+    return render(
+        request, "home.html", status, **context, user=user, fields=draft, key=secrets.token_hex(16),
+        upcoming=upcoming, recent=recent,
+    )  # fmt: skip
+
+
+def show_trouble(request: Request, trouble: Trouble, **more: Any) -> Response:
+    """A refusal: JSON for programs, a page of its own for people."""
+    if wants_page(request):
+        return render(request, "error.html", trouble.status, error=trouble)
+    error = {"code": trouble.code, "message": trouble.message, "field": trouble.field}
+    return JSONResponse({"error": error} | more, trouble.status)
+
+
+def show_error(request: Request, error: Exception) -> Response:
+    """What a route or the guard raised, in words."""
+    if isinstance(error, HTTPException):
+        error = Trouble(error.status_code, f"http_{error.status_code}", error.detail)
+    elif isinstance(error, ERRORS) and not isinstance(error, Trouble):
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        error = Trouble(503, "no_database", "The database is away, so nothing was done. Try again in a minute.")
+    elif not isinstance(error, Trouble):
+        error = Trouble(500, "defect", "This is a defect of ours. It is noted; try again in a minute.")
+    return show_trouble(request, error)
+
+
+def render(request: Request, name: str, status: int = 200, **context: Any) -> Response:
+    """A template with what all of them need."""
+    settings = request.app.state.settings
+    sandbox = None if settings.x_site_url == "https://x.com" else settings.x_site_url
+    return templates.TemplateResponse(
+        request, name, context | {"sandbox": sandbox, "x_site": settings.x_site_url}, status
+    )
+
+
+def iso(ms: int) -> str:
+    """A moment for <time datetime>."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
+
+
+def readable(ms: int) -> str:
+    """A moment for people; where there is JavaScript it shows their own clock's time instead."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%-d %b %Y, %H:%M UTC")
+
+
+templates = Jinja2Templates(directory=Path(__file__).resolve().parent / "templates")
+templates.env.filters |= {"iso": iso, "readable": readable}
+templates.env.globals |= {
+    "words": WORDS,
+    "again": AGAIN,
+    "reusable": REUSABLE,
+    "zones": ZONES,
+    "blank": BLANK,
+    "limit": tweet_text.LIMIT,
+}

@@ -1,0 +1,103 @@
+"""What a worker process has in its hands: jobs taken and not yet settled, and how those ended that Redis does not know
+of yet. Threads share it; every step on it is one that Python does not interrupt."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .errors import Unavailable
+from .jobs import JobQueue, Token
+from .run import Run
+
+log = logging.getLogger("queue")
+
+CARRIED = 1_000  # finished jobs that one call settles
+
+Change = Callable[[JobQueue], Any]  # a transition; False or a list of ids tells what this worker no longer held
+
+
+class Hands:
+    """The jobs of one worker. Outcomes are kept until Redis has them; telling it twice changes nothing."""
+
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self.held: dict[Token, Run] = {}  # all that Redis says is ours, as far as we know
+        self.busy: dict[int, tuple[Run, deque[Run]]] = {}  # thread -> what it runs and what waits behind it
+        self.finished: deque[Run] = deque()  # ended well
+        self.others: deque[tuple[list[Run], str, Change]] = deque()  # ended otherwise, with the verb for it
+
+    def __bool__(self) -> bool:
+        """Whether there is something to settle."""
+        return bool(self.finished or self.others)
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Take jobs into our hands."""
+        self.held.update({run.token: run for run in runs})
+
+    def end(self, verb: str, runs: list[Run], change: Change) -> None:
+        """Note how jobs ended, to be settled."""
+        self.others.append((runs, verb, change))
+
+    def give_back(self, runs: list[Run]) -> None:
+        """Note that jobs shall go back to the front of their lists."""
+        tokens = [run.token for run in runs]
+        if tokens:
+            self.end("release", runs, lambda jobs: jobs.release(self.worker, tokens))
+
+    def unended(self) -> list[Run]:
+        """Return the jobs that have not ended in any way."""
+        ended = {run.token for runs, _, _ in list(self.others) for run in runs}
+        ended.update(run.token for run in list(self.finished))
+        return [run for run in list(self.held.values()) if run.token not in ended]
+
+    def pop_finished(self) -> list[Run]:
+        """Return jobs that ended well, for a call that settles them; `put_back` if it fails, else `forget`."""
+        done: list[Run] = []
+        try:
+            while len(done) < CARRIED:
+                done.append(self.finished.popleft())
+        except IndexError:
+            pass
+        return done
+
+    def put_back(self, done: list[Run]) -> None:
+        """Keep finished jobs for a later call."""
+        self.finished.extendleft(reversed(done))
+
+    def forget(self, runs: list[Run], verb: str, lost: Sequence[str]) -> None:
+        """Let go of jobs that are settled, or that are no longer ours."""
+        for run in runs:
+            self.held.pop(run.token, None)
+            if verb != "finish" and run.id not in lost:
+                log.info("%s %s %s attempt=%d", verb, run.name, run.id, run.attempt)
+        for job_id in lost:
+            log.warning("%s %s came too late: another has it, or it is gone; nothing was changed", verb, job_id)
+
+    def settle(self, jobs: JobQueue) -> None:
+        """Tell Redis how jobs ended. Raises Unavailable and keeps what it could not tell."""
+        while self.others:
+            try:
+                ending = self.others.popleft()
+            except IndexError:
+                break
+            self._settle_one(jobs, *ending)
+        while done := self.pop_finished():
+            try:
+                self.forget(done, "finish", jobs.finish(self.worker, settlements(done)))
+            except BaseException:
+                self.put_back(done)
+                raise
+
+    def _settle_one(self, jobs: JobQueue, runs: list[Run], verb: str, change: Change) -> None:
+        try:
+            answer = change(jobs)
+        except Unavailable:
+            self.others.appendleft((runs, verb, change))
+            raise
+        self.forget(runs, verb, answer if isinstance(answer, list) else [] if answer else [run.id for run in runs])
+
+
+def settlements(runs: list[Run]) -> list[tuple[Any, ...]]:
+    """Return finished jobs as `JobQueue.take` and `finish` want them."""
+    return [(*run.token, int(run.task.result_ttl * 1000) if run.task else 0, run.result) for run in runs]

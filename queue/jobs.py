@@ -1,0 +1,307 @@
+"""The queue's transitions, one method each: the only place that calls Redis for them. What they promise stands in the
+headers of the scripts in lua/, which decide. Times given are seconds, times kept are milliseconds."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.retry import Retry as RedisRetry
+
+from . import keys
+from .errors import LONGEST, BadOption, QueueError, Unavailable, seconds
+from .job import Job, arguments, checked_id, cut, new_id, read, text
+from .tasks import Task, as_task, checked_list
+
+CANCELLED_TTL = 3600.0  # seconds that a cancelled job is remembered
+DEADLY_CRASHES = 3
+CRASH_DELAY = 10.0  # seconds before a job that crashed twice runs again; up to three times that
+PRODUCER_TIMEOUT = 0.9  # seconds for a connection and again for an answer: a typed error within two
+CHUNK_JOBS, CHUNK_BYTES = 500, 1 << 20  # of one call of enqueue
+
+_FOLDER = Path(__file__).parent / "lua"
+_COMMON = (_FOLDER / "common.lua").read_text()
+Token = tuple[str, str, str]  # id, attempt, started_at: as they lie in Redis
+Held = dict[Token, bool]  # what a worker holds -> whether it is asked to stop
+
+
+class _Script:
+    def __init__(self, verb: str) -> None:
+        self.text = _COMMON + (_FOLDER / f"{verb}.lua").read_text()
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+_SCRIPTS = {path.stem: _Script(path.stem) for path in _FOLDER.glob("*.lua") if path.stem != "common"}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The answer to a take. Each line is a job's fields: see `take` in worker.py, which reads them."""
+
+    now: int  # ms
+    due_in: float | None  # seconds until the next due job
+    more: bool
+    lost: list[str]
+    lines: list[str]
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the ids of the jobs taken."""
+        return [line.split("\n", 1)[0] for line in self.lines]
+
+
+class JobQueue:
+    """A queue in one namespace of one Redis. Threads may share it."""
+
+    def __init__(self, redis: Redis, namespace: str = "queue", *, clock: Callable[[], int | str] | None = None) -> None:
+        checked_list(namespace)
+        self.redis, self.namespace, self.ns = redis, namespace, keys.namespace(namespace)
+        self.execute: Callable[..., Any] = redis.execute_command
+        self.clock = clock or (lambda: "")  # tests set the time, in ms; "" is the server's clock
+        self.again = True  # whether a broken connection is tried anew; every call for producers may be repeated
+
+    @classmethod
+    def from_url(cls, url: str, namespace: str = "queue", **options: Any) -> "JobQueue":
+        """Return a queue for producers: it answers, or raises Unavailable within 2 s. Opens no connection yet."""
+        limits = {"socket_timeout": PRODUCER_TIMEOUT, "socket_connect_timeout": PRODUCER_TIMEOUT}
+        try:
+            return cls(Redis.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options), namespace)
+        except ValueError:  # what it says may hold a piece of the password
+            raise BadOption(f"not a Redis URL: {url.split('@')[-1]!r}; like redis://host:6379/0") from None
+
+    def sibling(self, timeout: float) -> "JobQueue":
+        """Return the same queue on one connection of its own, without retries, for one thread at a time."""
+        pool = self.redis.connection_pool
+        limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": RedisRetry(NoBackoff(), 0)}
+        own = ConnectionPool(pool.connection_class, max_connections=1, **pool.connection_kwargs | limits)
+        twin = JobQueue(Redis(connection_pool=own), self.namespace, clock=self.clock)
+        twin.again = False  # a take that came through, though its answer did not, must not be made twice
+        return twin
+
+    # ------------------------------------------------------------------------------------------ for producers
+
+    def enqueue(self, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
+        """Store a job and return its id. Raises NotATask, NotJSON, TooLarge or BadOption; Unavailable without Redis."""
+        return self._enqueue_one(target, args, kwargs, "")
+
+    def enqueue_in(self, delay: float | timedelta, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
+        """Store a job that is due in so many seconds, by the clock of the Redis server, and return its id."""
+        return self._enqueue_one(target, args, kwargs, f"+{_ms(seconds(delay))}")
+
+    def enqueue_at(self, when: datetime | float, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
+        """Store a job that is due at an aware datetime or a Unix time in seconds, and return its id."""
+        return self._enqueue_one(target, args, kwargs, str(_instant(when)))
+
+    def enqueue_many(self, calls: Iterable[Sequence[Any]]) -> list[str]:
+        """Store jobs given as `(task, *args)` and return their ids. All are looked at before the first is stored."""
+        jobs = [_packed(as_task(target), tuple(args), {}, "") for target, *args in calls]
+        for chunk in _chunks(jobs):
+            self._call("enqueue", *(value for job in chunk for value in job))
+        return [job[0] for job in jobs]
+
+    def _enqueue_one(self, target: Task | str, args: tuple[Any, ...], kwargs: dict[str, Any], due: str) -> str:
+        job = _packed(as_task(target), args, kwargs, due)
+        self._call("enqueue", *job)
+        return job[0]
+
+    def status(self, job_id: str) -> Job | None:
+        """Return the job, or None: never enqueued, or finished and forgotten. One HGETALL."""
+        return read(job_id, self._redis("HGETALL", keys.job(self.ns, job_id)))
+
+    def is_complete(self, job_id: str) -> bool:
+        """Return whether the job ended well. Dead, cancelled and unknown are not complete."""
+        job = self.status(job_id)
+        return job is not None and job.state == "done"
+
+    def cancel(self, job_id: str, token: tuple[str, Token] | None = None) -> str:
+        """Return "cancelled", "stopping" (it runs and is asked to stop), "too late" or "unknown"."""
+        by_worker = (token[0], *token[1][1:]) if token else ()
+        return self._text("cancel", job_id, _ms(CANCELLED_TTL), *by_worker)
+
+    def reschedule(self, job_id: str, when: datetime | float) -> str:
+        """Give a scheduled job another time. Returns "rescheduled", "too late" or "unknown"."""
+        return self._text("reschedule", job_id, _instant(when))
+
+    def revive(self, job_id: str) -> str:
+        """Make a dead job pending again. Returns "revived", "too late" or "unknown"."""
+        return self._text("revive", job_id)
+
+    def pause(self, name: str) -> None:
+        """Stop taking from a list, in all workers. What runs goes on, what comes waits."""
+        self._redis("SADD", keys.paused(self.ns), checked_list(name))
+
+    def resume(self, name: str) -> None:
+        """Take from a paused list again."""
+        self._redis("SREM", keys.paused(self.ns), checked_list(name))
+        self.ring(name)
+
+    def ring(self, name: str) -> None:
+        """Wake one idle worker of this list, now or as soon as there is one."""
+        bell = keys.bell(self.ns, name)
+        with self.redis.pipeline() as pipe:
+            self._guarded(lambda: (pipe.lpush(bell, 1), pipe.ltrim(bell, 0, 0), pipe.execute()))
+
+    # ------------------------------------------------------------------------------------------ for workers
+
+    def take(
+        self,
+        worker: str,
+        limit: int = 1,
+        *,
+        queues: Sequence[str] = ("default",),
+        lease: float = 15,
+        full: str = "{}",
+        finished: Sequence[tuple[Any, ...]] = (),
+    ) -> Taken:
+        """Take the most urgent jobs, and settle finished ones: (id, attempt, started_at, ttl in ms, result) each."""
+        flat = [value for job in finished for value in job]
+        answer = self._call("take", worker, _ms(lease), limit, full, len(queues), *queues, *flat)
+        now, wait, more, lost, lines = answer
+        return Taken(now, None if wait < 0 else wait / 1000, bool(more), _texts(lost), _texts(lines))
+
+    def finish(self, worker: str, finished: Sequence[tuple[Any, ...]]) -> list[str]:
+        """Settle finished jobs, as in `take`. Returns the ids that this worker no longer holds."""
+        return _texts(self._call("finish", worker, *(value for job in finished for value in job)))
+
+    def retry(self, worker: str, token: Token, delay: float, error: str) -> bool:
+        """Put a failed job on the schedule. False if the token is no longer the job's: nothing is changed."""
+        return bool(self._call("retry", worker, *token, _ms(delay), 1, cut(error), _ms(CANCELLED_TTL)))
+
+    def snooze(self, worker: str, token: Token, delay: float) -> bool:
+        """Put a job back on the schedule without counting a failure. False as in `retry`."""
+        return bool(self._call("retry", worker, *token, _ms(delay), 0, "", _ms(CANCELLED_TTL)))
+
+    def bury(self, worker: str, token: Token, reason: str, error: str, *, failed: bool = True) -> bool:
+        """Put a job among the dead, with its error. False as in `retry`."""
+        return bool(self._call("bury", worker, *token, reason, cut(error), int(failed)))
+
+    def release(self, worker: str, tokens: Sequence[Token]) -> list[str]:
+        """Give jobs back to the front of their lists, oldest first. Returns the ids no longer held."""
+        flat = [value for token in tokens for value in token]
+        return _texts(self._call("release", worker, _ms(CANCELLED_TTL), *flat))
+
+    def reclaim(self, worker: str | None = None) -> list[tuple[str, str]]:
+        """Take back what workers, or this one, held whose lease is over. Returns ids and what became of them."""
+        seed, only = random.getrandbits(31), (worker,) if worker else ()
+        flat = _texts(self._call("reclaim", DEADLY_CRASHES, _ms(CRASH_DELAY), seed, _ms(CANCELLED_TTL), *only))
+        return list(zip(flat[::2], flat[1::2], strict=True))
+
+    def beat(self, worker: str, lease: float, card: Mapping[str, Any] | None = None) -> tuple[float, bool, Held]:
+        """Renew the lease, or end it with 0. Returns seconds to the earliest lease end of all, whether ours had held
+        until now, and what we hold."""
+        first, kept, held = self._call(
+            "beat", worker, _ms(lease), *(value for pair in (card or {}).items() for value in pair)
+        )
+        rows = zip(held[::4], held[1::4], held[2::4], held[3::4], strict=True)
+        return first / 1000, bool(kept), {(_exact(i), _exact(a), _exact(s)): bool(stop) for i, a, s, stop in rows}
+
+    def wait_for_bell(self, bells: Sequence[str], timeout: float) -> str | None:
+        """Sleep until one of the bells rings, or for so many seconds. Returns the name of the list that rang."""
+        rung = self._redis("BRPOP", *bells, timeout)
+        return text(rung[0]).rsplit(":", 1)[-1] if rung else None
+
+    # ------------------------------------------------------------------------------------------ Redis
+
+    def _call(self, verb: str, *args: Any) -> Any:
+        return self._guarded(lambda: self._evaluate(_SCRIPTS[verb], args))
+
+    def _evaluate(self, script: _Script, args: tuple[Any, ...]) -> Any:
+        try:
+            return self.execute("EVALSHA", script.sha, 1, self.ns, self.clock(), *args)
+        except NoScriptError:
+            return self.execute("EVAL", script.text, 1, self.ns, self.clock(), *args)
+
+    def _redis(self, *command: Any) -> Any:
+        return self._guarded(lambda: self.execute(*command))
+
+    def _text(self, verb: str, job_id: str, *args: Any) -> str:
+        return text(self._call(verb, checked_id(job_id), *args))
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """Call, and once more if the connection was broken at once: it may have been an old one. All is repeatable."""
+        started = monotonic()
+        try:
+            try:
+                return call()
+            except RedisConnectionError:
+                if not self.again or monotonic() - started > PRODUCER_TIMEOUT / 5:
+                    raise
+                return call()
+        except (RedisError, OSError) as error:
+            if isinstance(error, ReadOnlyError):  # a replica since the failover: look for the primary anew
+                self.redis.connection_pool.disconnect(inuse_connections=False)
+            if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+                raise QueueError(f"a key of {self.ns} has another type than it should: {error}") from error
+            raise Unavailable(f"Redis is away or refuses: {error}") from error
+
+
+_default: JobQueue | None = None
+
+
+def connect(url: str, namespace: str = "queue", **options: Any) -> JobQueue:
+    """Choose the queue that the functions of this package use; options go to redis-py. Opens no connection yet."""
+    global _default
+    _default = JobQueue.from_url(url, namespace, **options)
+    return _default
+
+
+def connected() -> JobQueue:
+    """Return the queue chosen by `connect`. Raises QueueError if there is none."""
+    if _default is None:
+        raise QueueError("no queue is chosen: call queue.connect(url) first")
+    return _default
+
+
+def _packed(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], due: str) -> tuple[str, ...]:
+    given, named = arguments(args, kwargs)
+    attempts = "" if task.max_attempts is None else str(task.max_attempts)
+    return task.id or new_id(), task.queue, task.name, given, named, due, attempts
+
+
+def _chunks(jobs: list[tuple[str, ...]]) -> Iterable[list[tuple[str, ...]]]:
+    chunk: list[tuple[str, ...]] = []
+    size = 0
+    for job in jobs:
+        size += len(job[3])
+        chunk.append(job)
+        if len(chunk) == CHUNK_JOBS or size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _instant(when: datetime | float) -> int:
+    if isinstance(when, datetime):
+        if when.utcoffset() is None:
+            raise TypeError(f"{when!r} has no time zone: give an aware datetime or Unix seconds")
+        when = when.timestamp()
+    if not isinstance(when, (int, float)):
+        raise TypeError(f"{when!r} is no time: give an aware datetime or Unix seconds")
+    return _ms(when)
+
+
+def _ms(value: float) -> int:
+    if not -LONGEST < value < 2 * LONGEST:
+        raise BadOption(f"{value!r} seconds is no time that a job could wait for")
+    return round(value * 1000)
+
+
+def _exact(value: Any) -> Any:
+    """Return text, but what is not UTF-8 as it is: it must match when it is sent back."""
+    try:
+        return value if isinstance(value, str) else value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _texts(values: Sequence[bytes | str]) -> list[str]:
+    return [text(value) for value in values]

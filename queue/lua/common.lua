@@ -1,0 +1,111 @@
+-- common: put before every script. Where things lie, who holds a job, what is bad, and the bells.
+-- KEYS[1] the namespace; every key made here starts with it and so lies in its slot.   ARGV[1] now in ms, "" = the server's clock
+-- Redis does not roll a script back, so scripts look first and write afterwards; their first write (but for enqueue)
+-- is one that a full Redis allows: it lets the others pass, and a full queue drains instead of jamming.
+local DEAD_LIMIT, DEAD_TTL = 10000, 30 * 24 * 3600 * 1000 -- jobs, ms
+local STATS_TTL = 25 * 3600 * 1000
+local MAX_ID = 128
+local STOP = "stop requested" -- in the reason of a running job
+
+local ns = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local clock = redis.call("TIME")
+  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+
+local function job_key(id) return ns .. ":job:" .. id end
+
+local function aside(key)
+  local away = ns .. ":bad:" .. string.format("%.0f", now) .. ":" .. string.sub(key, #ns + 2)
+  redis.call("RENAME", key, away)
+  redis.call("PEXPIRE", away, DEAD_TTL)
+end
+
+-- The key of a place. Something of another type, put there by hand, is moved aside under bad:, so that the queue goes on.
+local function place(kind, what, name)
+  local key = ns .. ":" .. what
+  if name then key = key .. ":" .. name end
+  local found = redis.call("TYPE", key).ok
+  if found ~= kind and found ~= "none" then aside(key) end
+  return key
+end
+
+local function ring(name) -- at most one token: who leaves work behind rings for the next
+  local bell = place("list", "bell", name)
+  if redis.call("LLEN", bell) == 0 then redis.call("LPUSH", bell, 1) end
+end
+
+local function count(field, by) -- never fails: a figure is no reason to lose a job
+  local stats = place("hash", "stats", string.format("%.0f", math.floor(now / 60000)))
+  if redis.pcall("HINCRBY", stats, field, string.format("%.0f", by)) == by then redis.call("PEXPIRE", stats, STATS_TTL) end
+end
+
+-- The state of a job whose last token is this one, else nil. A settling script goes on only from "running"; the state
+-- that it leads to means that this very call came before and its reply was lost.
+local function held(id, worker, attempt, started)
+  local job = redis.pcall("HMGET", job_key(id), "state", "worker", "attempt", "started_at", "reason")
+  if not job.err and job[2] == worker and job[3] == attempt and job[4] == started then return job[1], job[5] == STOP end
+end
+
+local function to_pending(id, queue, push) -- LPUSH: behind the others. RPUSH: to the front.
+  redis.call(push, place("list", "pending", queue), id)
+  redis.call("HSET", job_key(id), "state", "pending")
+  ring(queue)
+end
+
+local function to_scheduled(id, queue, due)
+  local scheduled = place("zset", "scheduled")
+  redis.call("ZADD", scheduled, due, id)
+  redis.call("HSET", job_key(id), "state", "scheduled", "due_at", due)
+  if redis.call("ZRANGE", scheduled, 0, 0)[1] == id then ring(queue) end
+end
+
+local function to_dead(id, reason, message)
+  local dead = place("list", "dead")
+  redis.call("LPUSH", dead, id)
+  redis.call("HSET", job_key(id), "state", "dead", "reason", reason, "error", message, "finished_at", now)
+  redis.call("PEXPIRE", job_key(id), DEAD_TTL)
+  count("dead", 1)
+  for _ = 1, 100 do -- from the old end, by count and by age, with the hashes; bounded, the rest goes with the next
+    local oldest = redis.call("LINDEX", dead, -1)
+    local job = redis.pcall("HMGET", job_key(oldest), "state", "finished_at")
+    local gone = job.err or job[1] ~= "dead"
+    local old = not gone and (tonumber(job[2]) or 0) <= now - DEAD_TTL
+    if not (gone or old or redis.call("LLEN", dead) > DEAD_LIMIT) then break end
+    redis.call("RPOP", dead)
+    if not gone then redis.call("DEL", job_key(oldest)) end
+  end
+end
+
+local function to_cancelled(id, ttl)
+  redis.call("HSET", job_key(id), "state", "cancelled", "finished_at", now)
+  redis.call("HDEL", job_key(id), "reason")
+  if ttl then redis.call("PEXPIRE", job_key(id), ttl) end
+end
+
+-- An id without a readable hash goes to the dead with its reason. Call it after the id was taken from its place.
+local function quarantine(id, where)
+  if #id > MAX_ID then id = "bad:" .. string.sub(id, 1, MAX_ID) end -- longer than any real id, so it cannot be one
+  local kind = redis.call("TYPE", job_key(id)).ok
+  if kind ~= "hash" and kind ~= "none" then aside(job_key(id)) end
+  to_dead(id, "bad entry", "found in " .. where .. " without a readable job")
+end
+
+local function add_failure(id)
+  redis.call("HSET", job_key(id), "failures", (tonumber(redis.call("HGET", job_key(id), "failures")) or 0) + 1)
+end
+
+local function finish(running, worker, id, attempt, started, ttl, result)
+  local state, stop = held(id, worker, attempt, started)
+  if state == "running" then
+    redis.call("LREM", running, -1, id)
+    if stop then redis.call("HDEL", job_key(id), "reason") end
+    redis.call("HSET", job_key(id), "state", "done", "finished_at", now)
+    if result ~= "" then redis.call("HSET", job_key(id), "result", result) end
+    redis.call("PEXPIRE", job_key(id), ttl)
+    return 1
+  end
+  return state == "done" and 0 or nil -- 0: was done before
+end
+

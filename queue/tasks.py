@@ -1,0 +1,123 @@
+"""Tasks by name: what a worker may run. A job names its task; it is looked up here and never imported by name, so
+that write access to Redis is not code execution."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, overload
+
+from . import backoff as pauses
+from .errors import LONGEST, BadOption, NotATask, UnknownTask, seconds
+from .job import checked_id
+
+Backoff = Callable[[int, float], float]
+_TASK = re.compile(r"\S{1,200}")
+_LIST = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A function that workers run, and how. Calling it runs it here and now."""
+
+    name: str
+    function: Callable[..., Any] | None = None
+    queue: str = "default"
+    retries: int = 5  # failures that are forgiven
+    backoff: Backoff = pauses.delay  # (failures from 1, jitter 0 to 1) -> seconds
+    timeout: float = 300.0  # seconds; raised inside the task
+    result_ttl: float = 3600.0  # seconds that a finished job is remembered
+    id: str | None = None  # these two are chosen for a single enqueue
+    max_attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        checked_list(self.queue)
+        if not _TASK.fullmatch(self.name) or not self.name.isprintable():
+            raise BadOption(f"a task's name has 1 to 200 characters and no blanks, not {self.name[:300]!r}")
+        if self.id is not None:
+            checked_id(self.id)
+        if self.retries < 0 or (self.max_attempts is not None and self.max_attempts < 1):
+            raise BadOption(f"retries of {self.name} cannot be negative; 0 means: run once")
+        if not (0 < self.timeout <= LONGEST and 1 <= self.result_ttl <= LONGEST):
+            raise BadOption(f"{self.name} needs a timeout over 0 s and a result_ttl of at least 1 s, both finite")
+
+    def options(self, *, id: str | None = None, queue: str | None = None, retries: int | None = None) -> "Task":  # noqa: A002 - the field's word
+        """Return a copy to enqueue with another id, queue or number of retries. The rest is the worker's to choose."""
+        attempts = self.max_attempts if retries is None else retries + 1
+        return replace(self, id=id, queue=queue or self.queue, max_attempts=attempts)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it here and now. Raises UnknownTask if it lives elsewhere."""
+        if self.function is None:
+            raise UnknownTask(f"{self.name!r} is only a name here; a worker that has the task can run it")
+        return self.function(*args, **kwargs)
+
+
+@dataclass(slots=True)
+class Registry:
+    """The tasks that one program has."""
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+
+    def add(self, task: Task) -> Task:
+        """Keep a task under its name. Raises BadOption if another function has it."""
+        known = self.tasks.get(task.name)
+        if known and _place(known.function) != _place(task.function):
+            raise BadOption(f"two tasks are named {task.name!r}: {_place(known.function)} and {_place(task.function)}")
+        self.tasks[task.name] = task
+        return task
+
+    def get(self, name: str) -> Task | None:
+        """Return the task of that name, or None."""
+        return self.tasks.get(name)
+
+
+def _place(function: Any) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', function)}"
+
+
+registry = Registry()
+
+
+@overload
+def task(function: Callable[..., Any], /) -> Task: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    queue: str = "default",
+    retries: int = 5,
+    backoff: Backoff = pauses.delay,
+    timeout: float | timedelta = 300,
+    result_ttl: float | timedelta = 3600,
+) -> Callable[[Callable[..., Any]], Task]: ...
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a task: `@task` or `@task(retries=5, timeout=30)`. It is named as the function, unless told."""
+
+    def register(function: Callable[..., Any]) -> Task:
+        name = options.get("name") or function.__name__
+        limits = {limit: seconds(options[limit]) for limit in {"timeout", "result_ttl"} & options.keys()}
+        return registry.add(Task(**options | limits | {"name": name, "function": function}))
+
+    return register if function is None else register(function)
+
+
+def named(name: str, *, id: str | None = None, queue: str = "default", retries: int | None = None) -> Task:  # noqa: A002 - the field's word
+    """Return a task that lives elsewhere, to enqueue it by name."""
+    return Task(name).options(id=id, queue=queue, retries=retries)
+
+
+def as_task(target: "Task | str") -> Task:
+    """Return what `enqueue` was given as a task. Raises NotATask if it is none."""
+    if isinstance(target, Task):
+        return target
+    if isinstance(target, str):
+        return Task(target)
+    raise NotATask(f"{target!r} is no task: decorate it with @queue.task, or give the name of one")
+
+
+def checked_list(name: str) -> str:
+    """Return the name of a list. Raises BadOption if it could not be one."""
+    if not isinstance(name, str) or not _LIST.fullmatch(name):
+        raise BadOption(f"a list's name has 1 to 64 letters, digits or any of _ . -, not {str(name)[:200]!r}")
+    return name

@@ -1,0 +1,147 @@
+"""The timekeeper: an OS thread of its own that renews the lease, rings when a job falls due, raises time limits, takes
+back what waits behind a slow job, and reclaims what dead workers held. A task that blocks stalls none of this."""
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from . import backoff
+from .errors import QueueError, Stopped, TimeLimit
+from .hands import Hands
+from .jobs import Held, JobQueue, Token
+from .run import Run
+
+log = logging.getLogger("queue")
+
+BATCH_TIME = 0.010  # seconds of work in one thread's hands
+OVERDUE = 30.0  # seconds past its limit at which a task is taken for one that never returns
+RECONNECT = 2.0  # seconds that anybody may wait before he looks again for a Redis that was away
+NEVER = float("inf")
+
+
+class Timekeeper:
+    """Watches over what is in the hands of one worker. Times are in seconds, moments on the monotonic clock."""
+
+    def __init__(
+        self,
+        hands: Hands,
+        jobs: JobQueue,
+        card: dict[str, str | int],
+        *,
+        lease: float,
+        beat: float,
+        limit: float,
+        abandon: Callable[[Run], None],
+    ) -> None:
+        self.hands, self.jobs, self.card, self.abandon = hands, jobs, card, abandon
+        self.lease, self.beat, self.limit = lease, beat, limit
+        self.wake, self.stopped, self.mutex = threading.Event(), threading.Event(), threading.Lock()
+        self.due, self.next_look = NEVER, NEVER
+        self.in_touch: float | None = None  # since when every beat succeeded
+        self.strangers: dict[Token, float] = {}  # held without our knowing it -> since when
+        self.thread = threading.Thread(target=self._keep_time, name="queue-time", daemon=True)
+
+    def stop(self) -> None:
+        """End the thread; a call to Redis that hangs is not waited for longer than it may take."""
+        self.stopped.set()
+        self.wake.set()
+        self.thread.join(self.limit)
+
+    def look_at(self, moment: float) -> None:
+        """Have a look no later than at this moment."""
+        if moment < self.next_look:
+            self.wake.set()
+
+    def note_due(self, moment: float) -> None:
+        """Note when the next job falls due, by the latest answer of a take."""
+        with self.mutex:
+            self.due = moment
+        self.look_at(moment)
+
+    def _keep_time(self) -> None:
+        next_beat = 0.0
+        while not self.stopped.is_set():
+            self.wake.clear()
+            self.next_look = NEVER  # who wants an earlier look from here on wakes us
+            try:
+                if monotonic() >= next_beat:
+                    next_beat = monotonic() + self._beat()
+                self.next_look = min(next_beat, self._ring_if_due(), self._watch())
+            except Exception as error:  # whatever it is, the lease must go on
+                log.log(logging.DEBUG if isinstance(error, QueueError) else logging.ERROR, "timekeeper: %r", error)
+                self.next_look = min(next_beat, monotonic() + 1)
+            self.wake.wait(max(self.next_look - monotonic(), 0))
+
+    def _beat(self) -> float:
+        """Renew the lease, look after what Redis says we hold, reclaim. Returns seconds until the next beat."""
+        known = set(self.hands.held)
+        try:
+            first_end, kept, held = self.jobs.beat(
+                self.hands.worker, self.lease, self.card | {"busy": len(self.hands.busy)}
+            )
+            self._look_after(held, known)
+            if not kept or self.in_touch is None:  # we were away, perhaps all of us
+                self.in_touch = monotonic()
+            if monotonic() - self.in_touch >= self.limit + RECONNECT:  # else the living may not have renewed theirs yet
+                reclaim(self.jobs)
+        except QueueError as error:
+            self.in_touch = None
+            log.debug("no beat: %s", error)
+            return backoff.reconnect(5, random.random())  # under RECONNECT
+        return min(self.beat, first_end + 0.005) if first_end > 0 else self.beat
+
+    def _look_after(self, held: Held, known: set[Token]) -> None:
+        now, strangers = monotonic(), held.keys() - known - self.hands.held.keys()
+        self.strangers = {token: self.strangers.get(token, now) for token in strangers}
+        lost = [token for token, since in self.strangers.items() if now - since > self.limit]  # no answer can come now
+        if lost:
+            self.jobs.release(self.hands.worker, lost)
+            log.warning("release %s: taken, but the answer was lost", [token[0] for token in lost])
+        for token, asked_to_stop in held.items():
+            if asked_to_stop and (run := self.hands.held.get(token)):
+                run.asked_to_stop = True
+                run.interrupt(Stopped)
+
+    def _ring_if_due(self) -> float:
+        """Ring when the next job is due; what is due, the clock of Redis decides. Returns when to look again."""
+        with self.mutex:
+            if monotonic() < self.due:
+                return self.due
+            self.due = NEVER
+        self.jobs.ring(str(self.card["lists"]).split(",")[0])
+        return NEVER
+
+    def _watch(self) -> float:
+        """Raise time limits and give back what waits behind a slow job. Returns when to look again."""
+        now, again = monotonic(), NEVER
+        for run, waiting in list(self.hands.busy.values()):
+            if now >= run.deadline + OVERDUE:
+                log.critical("%s %s does not end %g s past its limit: leaving, as its crash", run.name, run.id, OVERDUE)
+                self.abandon(run)
+            if now >= run.deadline:
+                run.interrupt(TimeLimit)
+            if waiting and now >= run.began + BATCH_TIME:
+                self.hands.give_back(_drained(waiting))
+                self.hands.settle(self.jobs)
+            elif waiting:
+                again = min(again, run.began + BATCH_TIME)
+            again = min(again, run.deadline if now < run.deadline else run.deadline + OVERDUE)
+        return again
+
+
+def reclaim(jobs: JobQueue, worker: str | None = None) -> None:
+    """Take back what dead workers, or this one, held."""
+    for job_id, fate in jobs.reclaim(worker):
+        log.warning("reclaim %s: its worker is gone, now %s", job_id, fate)
+
+
+def _drained(waiting: deque[Run]) -> list[Run]:
+    rest: list[Run] = []
+    try:
+        while True:
+            rest.append(waiting.popleft())
+    except IndexError:
+        return rest

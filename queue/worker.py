@@ -1,0 +1,271 @@
+"""The worker: one process, N threads, one of which leads at a time.
+
+1. The leader asks Redis for jobs (`take`), carrying those just finished. When it has some it hands the lead to another
+   thread and runs them itself, so no job crosses a thread. How many it asks for follows the measured time of the task.
+2. Nothing to take: the leader sleeps on the bells of its lists, and whoever ends a job meanwhile settles it alone.
+3. Redis away: back off, never spin, never exit; outcomes are kept and settled when it is back.
+
+The clock, leases and time limits are timekeeper.py's. Three connections, whatever N: leading, settling, beating.
+"""
+
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from time import monotonic, perf_counter
+from typing import Any
+
+from . import backoff, keys
+from .errors import GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
+from .hands import Hands, settlements
+from .jobs import JobQueue, connected
+from .run import Run, read_taken
+from .tasks import Registry, checked_list, registry
+from .timekeeper import BATCH_TIME, NEVER, Timekeeper, reclaim
+
+log = logging.getLogger("queue")
+
+VERSION = "0.1.0"
+BATCH = 100  # jobs at most in one thread's hands
+NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
+UNKNOWN_DELAY, UNKNOWN_LIMIT = 5.0, 24 * 3600.0  # seconds: a deploy is on its way, or nobody will ever know this task
+
+
+class Worker:
+    """Runs the jobs of some lists, most urgent first. Times are in seconds."""
+
+    def __init__(
+        self,
+        queues: Sequence[str] = ("default",),
+        threads: int = 10,
+        *,
+        jobs: JobQueue | None = None,
+        tasks: Registry = registry,
+        lease: float = 15,
+        beat: float = 3,
+        grace: float = 20,
+    ) -> None:
+        if not queues or threads < 1 or not 0 < beat * 3 <= lease:
+            raise ValueError(f"needs a list, a thread and beat * 3 <= lease, not {queues=} {threads=} {beat=} {lease=}")
+        self.queues, self.threads, self.tasks = [checked_list(name) for name in queues], threads, tasks
+        self.nap, self.limit, self.grace = (
+            min(NAP, beat / 3),
+            beat * 5 / 6,
+            grace,
+        )  # an answer is lost before a beat is over
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
+        self.jobs = jobs or connected()
+        self.leading, self.settling, beating = (self.jobs.sibling(self.limit) for _ in range(3))
+        self.hands = Hands(self.name)
+        limits = {"lease": lease, "beat": beat, "limit": self.limit}
+        card: dict[str, str | int] = {"host": socket.gethostname(), "pid": os.getpid(), "version": VERSION}
+        card |= {"lists": ",".join(self.queues), "threads": threads}
+        self.time = Timekeeper(self.hands, beating, card, **limits, abandon=self._abandon)
+        self.pace: dict[str, float] = {}  # task -> seconds that it takes, smoothed
+        self.lead, self.settle_lock, self.stopping = threading.Lock(), threading.Lock(), threading.Event()
+        self.dozing, self.more, self.interrupts = False, True, 0
+        self.bidden = threading.Lock()
+        self.bidden.acquire()
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then give back what does not end in time. Returns within `grace` and 5 s."""
+        crew = [threading.Thread(target=self._work, name=f"queue-{n}", daemon=True) for n in range(self.threads)]
+        with self._signals():
+            log.info("work %s lists=%s threads=%d", self.name, ",".join(self.queues), self.threads)
+            for thread in [self.time.thread, *crew]:
+                thread.start()
+            while not (self.stopping.is_set() or self.bidden.acquire(timeout=1)):
+                pass
+            self.stopping.set()
+            end = monotonic() + self.grace
+            while any(thread.is_alive() for thread in crew) and monotonic() < end and self.interrupts < 2:
+                self.time.stopped.wait(0.02)
+            self.time.stop()
+            self._leave()
+
+    def stop(self) -> None:
+        """Stop taking jobs and let those that run end. Again changes nothing."""
+        with suppress(RuntimeError):  # a signal handler may not set an Event: its lock is not reentrant
+            self.bidden.release()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        self.interrupts += number == signal.SIGINT  # the second means now; of SIGTERM a platform sends several
+        self.stop()
+
+    def _leave(self, but: Run | None = None) -> None:
+        """Settle what ended, release the rest to the front and sign off: the last thing before leaving."""
+        own = self.jobs.sibling(self.limit)  # the others may hang
+        led = self.lead.acquire(timeout=self.limit)  # so that nothing is taken meanwhile
+        try:
+            self.hands.give_back([run for run in self.hands.unended() if run is not but])
+            self.hands.settle(own)
+            own.beat(self.name, 0)
+            reclaim(own, self.name)
+        except QueueError as error:
+            log.warning("leave %s without a word, the end of the lease will tell: %s", self.name, error)
+        finally:
+            if led:
+                self.lead.release()
+
+    def _abandon(self, run: Run) -> None:
+        self.stopping.set()
+        self._leave(but=run)
+        os._exit(70)
+
+    # ------------------------------------------------------------------------------------------ a thread's turn
+
+    def _work(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                with self.lead:
+                    batch = self._next_batch()
+                if batch:
+                    self._run_batch(batch)
+            except Exception:  # a fault of ours; what it leaves behind is found by the beat
+                log.exception("a thread stumbles")
+                self.stopping.wait(NAP)
+
+    def _next_batch(self) -> deque[Run] | None:
+        misses = 0
+        while not self.stopping.is_set():
+            try:
+                if not (self.more or self.hands):
+                    self._doze()
+                    if self.stopping.is_set():
+                        break
+                if batch := self._take():
+                    return batch
+                misses = 0
+            except QueueError as error:
+                misses += 1
+                log.log(logging.WARNING if misses == 1 else logging.DEBUG, "wait for Redis: %s", error)
+                self.more = True
+                self.stopping.wait(backoff.reconnect(misses, random.random()))
+        return None
+
+    def _doze(self) -> None:
+        """Sleep until a bell rings. What ends from here on is settled by who ended it."""
+        self.dozing = True
+        try:
+            if self.hands:
+                return
+            rung = self.leading.wait_for_bell([keys.bell(self.jobs.ns, name) for name in self.queues], self.nap)
+        finally:
+            self.dozing = False
+        if rung and self.stopping.is_set():  # it was meant for somebody who takes
+            self.leading.ring(rung)
+
+    def _take(self) -> deque[Run]:
+        if self.hands.others:
+            self.hands.settle(self.leading)
+        paces = self.pace.copy().items()
+        full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}
+        most, done = max(full.values(), default=1), self.hands.pop_finished()
+        try:
+            taken = self.leading.take(
+                self.name,
+                most,
+                queues=self.queues,
+                lease=self.time.lease,
+                full=json.dumps(full),
+                finished=settlements(done),
+            )
+        except BaseException:
+            self.hands.put_back(done)
+            raise
+        self.hands.forget(done, "finish", taken.lost)
+        batch = read_taken(taken, self.jobs, self.tasks, self.name)
+        self.hands.add(batch)
+        self.more = taken.more
+        self.time.note_due(NEVER if taken.due_in is None else monotonic() + taken.due_in)
+        return deque(batch)
+
+    def _run_batch(self, batch: deque[Run]) -> None:
+        me = threading.get_ident()
+        try:
+            while not self.stopping.is_set():
+                run = batch.popleft()
+                run.start()
+                self.hands.busy[me] = run, batch
+                self.time.look_at(min(run.deadline, run.began + BATCH_TIME if batch else NEVER))
+                self._run(run)
+        except IndexError:  # all done, or the timekeeper took the rest
+            pass
+        self.hands.busy.pop(me, None)
+        self.hands.give_back(list(batch))
+        if self.dozing or self.hands.others or self.stopping.is_set():
+            self._settle()
+
+    def _run(self, run: Run) -> None:
+        started = perf_counter()
+        try:
+            run.call()
+            self.hands.finished.append(run)
+        except BaseException as error:  # the one place: whatever a task raises, the others go on
+            self._judge(run, error)
+        took = perf_counter() - started
+        pace = self.pace.get(run.name)
+        self.pace[run.name] = took if pace is None else pace + (took - pace) * 0.1
+
+    def _settle(self) -> None:
+        with self.settle_lock:
+            try:
+                self.hands.settle(self.settling)
+            except QueueError as error:
+                log.debug("keep what ended until Redis is back: %s", error)
+
+    def _judge(self, run: Run, error: BaseException) -> None:
+        """Choose the transition that this end of a task asks for."""
+        me, token, text, known = self.name, run.token, run.describe(error), run.task is not None
+        log.info("%s %s: %s", run.name, run.id, text.strip().rsplit("\n", 1)[-1])
+        if isinstance(error, Snooze):
+            self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, error.after))
+        elif isinstance(error, Stopped):
+            self.hands.end("cancel", [run], lambda jobs: jobs.cancel(run.id, (me, token)) == "cancelled")
+        elif not known and run.waited < UNKNOWN_LIMIT:
+            self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, UNKNOWN_DELAY))
+        elif reason := _final(run, error):
+            self.hands.end("bury", [run], lambda jobs: jobs.bury(me, token, reason, text, failed=known))
+        else:
+            wait = _wait(run, error)
+            self.hands.end("retry", [run], lambda jobs: jobs.retry(me, token, wait, text))
+
+
+def _final(run: Run, error: BaseException) -> str | None:
+    """Return why a job is dead after this error, or None if it may be tried again."""
+    if isinstance(error, GiveUp):
+        return error.reason
+    if run.task is None and isinstance(error, UnknownTask):
+        return "unknown task"
+    if run.last_attempt:
+        return "timed out" if isinstance(error, TimeLimit) else "failed"
+    return None
+
+
+def _wait(run: Run, error: BaseException) -> float:
+    if isinstance(error, Retry) and error.after is not None:
+        return error.after
+    chosen = run.task.backoff if run.task else backoff.delay
+    try:
+        return seconds(chosen(run.failures + 1, random.random()))
+    except Exception:  # somebody's own function
+        log.exception("the backoff of %s fails, using the default", run.name)
+        return backoff.delay(run.failures + 1, random.random())

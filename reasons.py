@@ -1,0 +1,82 @@
+"""Why a tweet is not out, in words a person can act on: one table, from a code to a sentence and its button."""
+
+from dataclasses import dataclass
+
+LONGEST_DETAIL = 200
+
+# code: (sentence, action). An action is one of ACTIONS; None when waiting is all there is to do.
+# {detail} is X's own words, or what happened.
+TABLE: dict[str, tuple[str, str | None]] = {
+    # The tweet still waits.
+    "unreachable": ("X cannot be reached right now. Nothing was sent; we try again by ourselves.", None),
+    "rate_limited": ("X asks us to wait before we send more for you. The tweet goes out by itself after that.", None),
+    "out_of_credit": (
+        "This app has used up what it may send to X. Your tweet is kept and goes out when that is mended.",
+        "contact_operator",
+    ),
+    # It failed: X certainly does not have it.
+    "gave_up": ("X could not be reached, and we stopped trying. Nothing was sent: send it again later.", "send_again"),
+    "signed_out": ("X no longer accepts your sign-in. Sign in again, then send the tweet again.", "sign_in"),
+    "duplicate": (
+        "X says you have already posted these words. Look at your profile, or change them and send again.",
+        "open_profile",
+    ),
+    "too_long": ("X says the text is too long. Shorten it and send it again.", "edit"),
+    "not_permitted": (
+        'X did not allow this tweet: "{detail}". Look on X whether your account is locked or restricted.',
+        "open_profile",
+    ),
+    "app_refused": (
+        'X does not let this app post for you: "{detail}". Tell its operator, then sign in again.',
+        "contact_operator",
+    ),
+    "refused": ('X refused the tweet: "{detail}". Change it and send it again.', "edit"),
+    "keys_changed": ("Your sign-in was stored under a key this app no longer has. Sign in again.", "sign_in"),
+    # Nobody knows: X may have it or not.
+    "no_answer": (
+        "We cannot tell whether X took this tweet ({detail}). Look at your profile before you send it again.",
+        "open_profile",
+    ),
+    "interrupted": (
+        "We were cut off while sending, and X may have it or not. Look at your profile before you send it again.",
+        "open_profile",
+    ),
+    # Signing in.
+    "sign_in_refused": ('X refused the sign-in: "{detail}". Start again.', "sign_in"),
+    "app_unknown": (
+        "X does not accept the keys of this app (X_CONSUMER_KEY, X_CONSUMER_SECRET), or its clock. Tell the operator.",
+        "contact_operator",
+    ),
+    "callback_refused": (
+        "X does not know the address it should return to, {detail}. The operator has to add it to the app at X.",
+        "contact_operator",
+    ),
+}
+ACTIONS = ("sign_in", "edit", "open_profile", "send_again", "contact_operator")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason, ready to be stored and shown."""
+
+    code: str
+    message: str
+    action: str | None
+
+
+def reason(code: str, detail: str = "") -> Reason:
+    """Return the reason of a code, with a detail in X's words where its sentence has a place for one."""
+    message, action = TABLE[code]
+    detail = " ".join(detail.split())
+    if len(detail) > LONGEST_DETAIL:
+        detail = detail[: LONGEST_DETAIL - 1] + "…"
+    return Reason(code, message.replace("{detail}", detail or "no details"), action)
+
+
+class BadTweet(ValueError):
+    """What somebody asked for cannot be a tweet, or not now. `message` names the value and the remedy."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

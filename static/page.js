@@ -1,0 +1,319 @@
+// Sends the forms without leaving the page, follows each tweet to its end, shows times by the reader's clock.
+// Everything here has a plain HTML way too: without this file the page works, it is only less lively.
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const composer = $("#composer");
+const words = composer && JSON.parse($("#words").textContent);
+const AGAIN = new Set(["failed", "missed", "uncertain"]);
+const REUSABLE = new Set(["failed", "missed", "cancelled"]);
+const ENDS = new Set(["sent", "failed", "uncertain", "cancelled", "missed"]);
+const JSON_PLEASE = { Accept: "application/json" };
+
+// Times ---------------------------------------------------------------------------------------------------------------
+
+function stamp(time, ms) {
+  const date = new Date(ms);
+  time.dateTime = date.toISOString();
+  time.textContent = readable(date);
+  time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+}
+
+function readable(date) {
+  const now = new Date();
+  const parts = { hour: "numeric", minute: "2-digit" };
+  if (date > now && date.getSeconds()) parts.second = "2-digit";
+  if (date.toDateString() !== now.toDateString()) Object.assign(parts, { weekday: "short", day: "numeric", month: "short" });
+  if (date.getFullYear() !== now.getFullYear()) parts.year = "numeric";
+  return date.toLocaleString(undefined, parts);
+}
+
+function fromNow(ms) {
+  const seconds = Math.round((ms - Date.now()) / 1000);
+  const steps = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const [unit, size] = steps.find(([, size]) => Math.abs(seconds) >= size * 1.5) ?? steps[3];
+  return new Intl.RelativeTimeFormat(document.documentElement.lang).format(Math.round(seconds / size), unit);
+}
+
+// The moment at which the clocks of a zone show `local`. Only to be shown: the server decides, also about clock changes.
+function moment(local, zone) {
+  const clock = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
+  const shown = (ms) => Date.parse(`${clock.format(ms).replace(" ", "T")}Z`);
+  const wall = Date.parse(`${local}Z`);
+  const near = 2 * wall - shown(wall);
+  return wall - shown(near) + near;
+}
+
+// One tweet -----------------------------------------------------------------------------------------------------------
+
+function show(card, tweet) {
+  const changed = card.dataset.state !== tweet.state;
+  card.dataset.job = tweet.job_id;
+  card.dataset.state = tweet.state;
+  card.dataset.poll = tweet.poll_after_ms ?? "";
+  $("use", card).setAttribute("href", `#i-${tweet.state}`);
+  $(".word", card).textContent = words[tweet.state];
+  stamp($("time", card), tweet.time);
+  explain(card, tweet.reason);
+  $(".there", card).hidden = !tweet.tweet_url;
+  $(".there", card).href = tweet.tweet_url ?? "";
+  $(".reuse", card).hidden = !REUSABLE.has(tweet.state);
+  $(".reuse", card).href = `/?text_of=${tweet.job_id}`;
+  $(".cancel", card).hidden = !tweet.cancellable;
+  $(".cancel", card).action = `/tweets/${tweet.job_id}/cancel`;
+  $(".again", card).hidden = !AGAIN.has(tweet.state);
+  $(".again", card).action = `/tweets/${tweet.job_id}/retry`;
+  if (changed) announce(card);
+}
+
+function explain(card, reason) {
+  $(".reason", card).hidden = !reason;
+  $(".reason", card).textContent = reason?.message ?? "";
+  for (const button of $$("[data-for]", card)) button.hidden = button.dataset.for !== reason?.action;
+}
+
+// Said once per change of state, never per look; what needs the person's hands interrupts.
+function announce(card) {
+  const state = card.dataset.state;
+  const text = $(".text", card).textContent;
+  const line = `${$(".word", card).textContent} ${$("time", card).textContent}: ${text.slice(0, 60)}`;
+  if (AGAIN.has(state)) $("#alarm").textContent = `${line}. ${$(".reason", card).textContent.trim()}`;
+  else $("#said").textContent = line;
+  document.title = `${words[state].replace(/ (at|for)$/, "")} · Tweet Now`;
+}
+
+// Upcoming is in the order of time, recent has the newest first.
+function place(card) {
+  const list = card.dataset.state === "scheduled" ? $("#upcoming") : $("#recent");
+  if (card.parentNode === list) return;
+  const due = (other) => $("time", other).dateTime;
+  const after = list.id === "upcoming" ? $$(".card", list).find((other) => due(other) > due(card)) : list.firstChild;
+  list.insertBefore(card, after ?? null);
+}
+
+const timers = new WeakMap();
+const unreached = new Map();
+
+// Look again at the pace the server sets; a hidden tab waits until it is seen.
+function follow(card, wait = Number(card.dataset.poll)) {
+  clearTimeout(timers.get(card));
+  if (ENDS.has(card.dataset.state) || !card.dataset.poll) return;
+  const jitter = 0.95 + Math.random() / 10;
+  timers.set(card, setTimeout(() => look(card), Math.min(wait * jitter, 3600_000)));
+}
+
+async function look(card) {
+  if (document.hidden) {
+    document.addEventListener("visibilitychange", () => look(card), { once: true });
+    return;
+  }
+  try {
+    const answer = await fetch(`/status/${card.dataset.job}`, { headers: JSON_PLEASE });
+    const body = await answer.json();
+    reached(card);
+    if (answer.status === 404) return explain(card, body.error);
+    if (!answer.ok) throw new Error(answer.status);
+    show(card, body);
+    place(card);
+    follow(card);
+  } catch {
+    follow(card, missed(card));
+  }
+}
+
+function missed(card) {
+  const times = (unreached.get(card) ?? 0) + 1;
+  unreached.set(card, times);
+  if (times >= 3) $("#lost").textContent = "Connection lost, still trying";
+  return Math.min(1000 * 2 ** times, 30_000);
+}
+
+function reached(card) {
+  unreached.delete(card);
+  if (unreached.size === 0) $("#lost").textContent = "";
+}
+
+// Cancel and Send again
+async function act(event) {
+  if (!event.target.matches(".cancel, .again")) return;
+  event.preventDefault();
+  const card = event.target.closest(".card");
+  const [path, method] = event.target.matches(".cancel") ? ["", "DELETE"] : ["/retry", "POST"];
+  try {
+    const answer = await fetch(`/tweets/${card.dataset.job}${path}`, { method, headers: JSON_PLEASE });
+    const body = await answer.json();
+    if (answer.ok) show(card, body);
+    else explain(card, body.error);
+    place(card);
+    follow(card, answer.ok ? undefined : 0);
+  } catch {
+    explain(card, { message: "The connection is lost: try again in a moment." });
+  }
+  card.tabIndex = -1;
+  card.focus({ preventScroll: true }); // the button that had the focus may be gone
+}
+
+// The composer --------------------------------------------------------------------------------------------------------
+
+function startComposer() {
+  const { status, at, tz, key } = composer.elements;
+  const button = $(".main", composer);
+  const later = $("#later");
+  const draft = `draft:${composer.dataset.user}`;
+  let busy = false;
+
+  restore();
+  detectZone();
+  count();
+  label();
+  composer.addEventListener("submit", send);
+  status.addEventListener("input", () => {
+    count();
+    keep();
+  });
+  status.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) composer.requestSubmit();
+  });
+  later.addEventListener("toggle", () => {
+    at.value = later.open ? at.value || soon() : "";
+    label();
+  });
+  at.addEventListener("input", label);
+  tz.addEventListener("change", label);
+  window.addEventListener("pageshow", (event) => event.persisted && count());
+
+  async function send(event) {
+    event.preventDefault();
+    if (busy) return;
+    wait(true);
+    try {
+      const body = new URLSearchParams(new FormData(composer));
+      const answer = await fetch("/tweets", { method: "POST", body, headers: JSON_PLEASE });
+      const told = await answer.json();
+      if (answer.ok) accepted(told);
+      else refused(told.error);
+    } catch {
+      refused({ message: "The connection is lost. Your text is kept: press the button again, it will not be sent twice." });
+    }
+    wait(false);
+  }
+
+  function wait(on) {
+    busy = on;
+    button.setAttribute("aria-disabled", on);
+    composer.setAttribute("aria-busy", on);
+  }
+
+  function accepted(tweet) {
+    refused({ message: "" });
+    if (!$(`[data-job="${CSS.escape(tweet.job_id)}"]`)) add(tweet);
+    status.value = "";
+    later.open = false;
+    at.value = "";
+    key.value = newKey();
+    remember(null);
+    count();
+    label();
+  }
+
+  function add(tweet) {
+    const card = $("#card").content.firstElementChild.cloneNode(true);
+    card.classList.add("new");
+    card.dataset.state = "";
+    $(".text", card).textContent = tweet.text;
+    show(card, tweet);
+    place(card);
+    follow(card);
+  }
+
+  function refused(error) {
+    $("#trouble").textContent = error.message;
+    for (const field of [status, at, tz]) field.removeAttribute("aria-invalid");
+    if (error.field && composer.elements[error.field]) {
+      composer.elements[error.field].setAttribute("aria-invalid", "true");
+      composer.elements[error.field].focus();
+    }
+    if (error.code === "key_reused") key.value = newKey();
+  }
+
+  function newKey() {
+    return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  // The key is kept with the text: what may already have arrived keeps its key over a reload, so it cannot go out twice.
+  function keep() {
+    remember(status.value ? { text: status.value, key: key.value } : null);
+  }
+
+  function remember(value) {
+    try {
+      if (value) localStorage.setItem(draft, JSON.stringify(value));
+      else localStorage.removeItem(draft);
+    } catch {
+      // storage is full or forbidden: the text is still in the form
+    }
+  }
+
+  function restore() {
+    try {
+      const kept = JSON.parse(localStorage.getItem(draft));
+      if (kept && !status.value) [status.value, key.value] = [kept.text, kept.key];
+    } catch {
+      remember(null);
+    }
+  }
+
+  function detectZone() {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (!zone || later.open) return;
+    if (![...tz.options].some((option) => option.value === zone)) tz.add(new Option(zone, zone), 0);
+    tz.value = zone;
+  }
+
+  function soon() {
+    const step = 5 * 60_000;
+    const then = new Date(Math.ceil((Date.now() + step) / step) * step);
+    return new Date(then - then.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  }
+
+  function label() {
+    button.textContent = at.value ? "Schedule" : "Tweet";
+    const ms = at.value ? moment(at.value, tz.value) : NaN;
+    const local = Number.isNaN(ms) ? "" : `${readable(new Date(ms))} on your clock, ${fromNow(ms)}.`;
+    $(".moment", composer).textContent = !local ? "Empty means now." : ms < Date.now() ? `That is past: ${local}` : `Goes out ${local}`;
+  }
+
+  function count() {
+    const limit = Number(composer.dataset.limit);
+    const left = limit - weight(status.value);
+    const meter = $(".count", composer);
+    const before = meter.className;
+    $(".left", meter).textContent = left;
+    $(".ring", meter).style.setProperty("--used", Math.min(1, 1 - left / limit));
+    meter.className = `count${left < 0 ? " over" : left <= 20 ? " near" : ""}`;
+    if (meter.className !== before && left <= 20) {
+      $("#said").textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
+    }
+  }
+}
+
+// X's weighted length, near enough to be a guide while typing; the server counts for good.
+function weight(text) {
+  const link = /(?<![\w@#$.\/-])(?:https?:\/\/[^\s]+\.[^\s]+|(?:[\w-]+\.)+(?:com|org|net|info|io|dev|app|gov|edu|[a-z]{2})\b(?:\/[^\s]*)?)/gi;
+  const emoji = /\p{Emoji_Presentation}|\p{Extended_Pictographic}\ufe0f|\p{Regional_Indicator}|\u20e3/u;
+  const light = (code) => code <= 4351 || (code >= 8192 && code <= 8205) || (code >= 8208 && code <= 8223) || (code >= 8242 && code <= 8247);
+  const pieces = text.replace(/\r\n?/g, "\n").normalize("NFC").split(link);
+  let sum = 23 * (pieces.length - 1);
+  for (const { segment } of new Intl.Segmenter().segment(pieces.join("\n"))) {
+    if (emoji.test(segment)) sum += 2;
+    else for (const char of segment) sum += light(char.codePointAt(0)) ? 1 : 2;
+  }
+  return sum - (pieces.length - 1);
+}
+
+$$("time").forEach((time) => stamp(time, Date.parse(time.dateTime)));
+if (composer) {
+  $$(".card").forEach((card) => follow(card));
+  $(".lists").addEventListener("submit", act);
+  startComposer();
+}

@@ -1,0 +1,66 @@
+"""Where rows are kept: SQLite on this machine, or Postgres; and the keys under which X's tokens are kept in them."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import peewee
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from playhouse import db_url
+
+from settings import Settings
+
+# Busy first: a second process that starts while the first one turns on the write-ahead log has to wait for it.
+PRAGMAS = (("busy_timeout", 5000), ("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1))
+
+database = peewee.DatabaseProxy()
+_vault: list[MultiFernet] = []
+
+
+class Unreadable(Exception):
+    """A stored token cannot be decrypted with any key of TOKEN_KEYS."""
+
+
+class Row(peewee.Model):
+    """A table of this app."""
+
+    class Meta:
+        """Where it is."""
+
+        database = database
+
+
+def open_store(settings: Settings) -> None:
+    """Choose database and keys. Opens no connection: that is for `database.connection_context()`, in each thread."""
+    url = settings.database_url
+    if url.startswith("sqlite"):
+        Path(urlsplit(url).path[1:]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database.initialize(db_url.connect(url, pragmas=PRAGMAS, lock_type="IMMEDIATE"))
+    else:
+        tls = {"sslmode": "require"} if settings.production and "sslmode=" not in url else {}
+        database.initialize(db_url.connect(url, unquote_password=True, unquote_user=True, **tls))
+    _vault[:] = [MultiFernet([Fernet(str(key)) for key in settings.token_keys])]
+
+
+def make_tables(*rows: type[Row]) -> None:
+    """Make what is missing. Web and worker may do so at the same moment: who comes second looks again."""
+    for last in (False, False, True):
+        try:
+            with database.connection_context(), database.atomic():
+                database.create_tables(rows, safe=True)
+            return
+        except (peewee.IntegrityError, peewee.ProgrammingError, peewee.OperationalError):
+            if last:
+                raise
+
+
+def lock_up(text: str) -> str:
+    """Encrypt with the newest key."""
+    return _vault[0].encrypt(text.encode()).decode()
+
+
+def unlock(text: str) -> str:
+    """Decrypt with whichever key fits. Raises Unreadable if none does."""
+    try:
+        return _vault[0].decrypt(text.encode()).decode()
+    except InvalidToken:
+        raise Unreadable("no key of TOKEN_KEYS opens a stored token") from None

@@ -1,0 +1,374 @@
+"""The whole path in a real browser: web.py, worker.py, sandbox and redis-server as processes of their own.
+
+The pictures for docs/ are made by `PICTURES=docs/pictures python -m pytest tests/test_browser.py`; without it they go
+to a folder that is thrown away.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.sandbox_server import running_sandbox
+from tests.servers import ROOT, best_real, die_with_parent, free_port, wait_until
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",  # Chromium refuses to run as root with it, and CI often is root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+WIDTHS = {390: 844, 1280: 800}
+SLOW = 20_000  # ms; an upper bound for what takes a second
+
+
+@dataclass
+class Desk:
+    """Everything runs; browsers are opened here, and what they complain about is kept."""
+
+    url: str
+    x: str
+    browser: Browser
+    complaints: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    def open(self, **options: Any) -> Page:
+        """A fresh browser, at the first page."""
+        options = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "Europe/Berlin"} | options
+        context = self.browser.new_context(**options)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.check_host(request.url))
+        page.goto(self.url)
+        return page
+
+    def check_host(self, url: str) -> None:
+        """A request to anywhere but the two servers is a complaint."""
+        if not url.startswith((self.url, self.x)):
+            self.complaints.append(f"asked {url}")
+
+    def sign_in(self, handle: str, **options: Any) -> Page:
+        """A fresh browser in which somebody has signed in through the consent page."""
+        page = self.open(**options)
+        page.get_by_role("button", name="Sign in with X").click()
+        page.get_by_label(f"@{handle}").check()
+        page.get_by_role("button", name="Allow").click()
+        expect(page.get_by_text(f"@{handle}", exact=True)).to_be_visible()
+        return page
+
+    def fault(self, **fault: Any) -> None:
+        """Order a fault from the sandbox."""
+        requests.post(f"{self.x}/_sandbox/faults", json=fault, timeout=5).raise_for_status()
+
+    def published(self, text: str) -> list[dict[str, Any]]:
+        """The tweets with this text on the sandbox's timeline."""
+        timeline = requests.get(f"{self.x}/_sandbox/timeline", timeout=5).json()
+        return [tweet for tweet in timeline if tweet["text"] == text]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Chromium. Where there is none the tests are skipped; in CI they fail, so that CI proves them."""
+    if CHROMIUM is None:
+        reason = "no chromium on PATH: apt-get install chromium"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def running(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """web.py and worker.py on a sandbox, a Redis and a database of their own: the two addresses."""
+    port, folder = free_port(), tmp_path_factory.mktemp("desk")
+    url = f"http://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        x = stack.enter_context(running_sandbox([f"{url}/oauth/callback"]))
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(port),
+            "PUBLIC_URL": url,
+            "REDIS_URL": servers(best_real()).url,
+            "QUEUE_NAMESPACE": "browser",
+            "DATABASE_URL": f"sqlite:///{folder}/browser.db",
+            "X_API_URL": x,
+            "X_SITE_URL": x,
+            "X_CONSUMER_KEY": "sandbox-consumer-key",
+            "X_CONSUMER_SECRET": "sandbox-consumer-secret",
+            "SESSION_SECRET": "a session secret for tests, long enough",
+            "TOKEN_KEYS": "00" * 32,
+        }
+        for program in ("web.py", "worker.py"):
+            stack.callback(stop, start(program, environ, folder))
+        wait_until(lambda: serves(f"{url}/healthz"), 20, "web.py")
+        yield url, x
+
+
+def start(program: str, environ: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start a program of ours; what it says is in a file that a failed test can show."""
+    with (folder / f"{program}.log").open("wb") as log:
+        command = [sys.executable, str(ROOT / program)]
+        return subprocess.Popen(command, env=environ, stdout=log, stderr=log, preexec_fn=die_with_parent)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """As a platform does."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(28)
+
+
+def serves(url: str) -> bool:
+    """Whether this address answers well."""
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture
+def desk(chromium: Browser, running: tuple[str, str]) -> Iterator[Desk]:
+    """A desk without complaints: no error in the console, no violation of the policy, no request to anybody else."""
+    desk = Desk(*running, chromium)
+    requests.delete(f"{desk.x}/_sandbox/faults", timeout=5)
+    yield desk
+    for context in desk.contexts:
+        context.close()
+    assert desk.complaints == []
+
+
+def card(page: Page, text: str, state: str = "") -> Any:
+    """The card of a tweet, in a state."""
+    return page.locator(f".card[data-state='{state}']" if state else ".card").filter(has_text=text)
+
+
+def write(page: Page, text: str) -> None:
+    """Type a tweet and send it."""
+    page.get_by_label("Your tweet").fill(text)
+    page.locator("#composer button.main").click()
+
+
+def test_a_tweet_from_sign_in_to_its_link(desk: Desk) -> None:
+    """Sign in, consent, tweet: it is published, and the link leads to it. Nobody reloads anything."""
+    page = desk.sign_in("ada")
+    write(page, "From the browser to X")
+    sent = card(page, "From the browser to X", "sent")
+    expect(sent).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Your tweet")).to_have_value("")
+    expect(page.locator("#said")).to_have_text(re.compile("^Sent .*From the browser"))
+    assert page.title() == "Sent · Tweet Now"
+    assert len(desk.published("From the browser to X")) == 1
+    sent.get_by_role("link", name="View on X").click()
+    expect(page.get_by_text("From the browser to X")).to_be_visible()
+    assert page.url.startswith(f"{desk.x}/ada/status/")
+
+
+def test_a_tweet_goes_out_in_the_second_it_was_scheduled_for(desk: Desk) -> None:
+    """The zone is the browser's; two seconds ahead it waits under Upcoming, then it is sent, and not early."""
+    page = desk.sign_in("grace")
+    page.get_by_text("Send later").click()
+    expect(page.get_by_label("Time zone")).to_have_value("Europe/Berlin")
+    due = int(time.time()) + 3
+    clock = "at => new Date(at * 1000).toLocaleString('sv-SE').replace(' ', 'T')"
+    page.get_by_label("Date and time").fill(page.evaluate(clock, due))
+    expect(page.locator("#composer button.main")).to_have_text("Schedule")
+    write(page, "Two seconds later")
+    expect(page.locator("#upcoming .card")).to_have_text(re.compile("Scheduled for.*Two seconds later", re.DOTALL))
+    expect(page.locator("#recent .card[data-state='sent']")).to_be_visible(timeout=SLOW)
+    (tweet,) = desk.published("Two seconds later")
+    assert tweet["created_at"] >= due * 1000
+
+
+def test_a_duplicate_is_explained(desk: Desk) -> None:
+    """X says 403: the card says why and what to do, an alert says it aloud, and the text can be had back."""
+    page = desk.sign_in("ada")
+    desk.fault(fault="403-duplicate", text="Twice is once too often")
+    write(page, "Twice is once too often")
+    failed = card(page, "Twice is once too often", "failed")
+    expect(failed).to_contain_text("X says you have already posted these words", timeout=SLOW)
+    expect(page.get_by_role("alert").filter(has_text="already posted these words")).to_have_count(1)
+    expect(failed.get_by_role("link", name="Open your profile")).to_have_attribute("href", f"{desk.x}/ada")
+    failed.get_by_role("link", name="Edit as new").click()
+    expect(page.get_by_label("Your tweet")).to_have_value("Twice is once too often")
+    card(page, "Twice is once too often").get_by_role("button", name="Send again").click()
+    expect(card(page, "Twice is once too often", "sent")).to_be_visible(timeout=SLOW)
+    assert len(desk.published("Twice is once too often")) == 1
+
+
+def test_a_retry_shows_its_time(desk: Desk) -> None:
+    """X asks to wait: the card says until when, with the reason, and then it is sent by itself."""
+    page = desk.sign_in("linus")
+    desk.fault(fault="429", seconds=2, text="Patience")
+    write(page, "Patience")
+    waiting = card(page, "Patience", "retrying")
+    expect(waiting).to_contain_text(re.compile(r"Retrying at\s+\d{1,2}:\d\d"), timeout=SLOW)
+    expect(waiting).to_contain_text("X asks us to wait")
+    expect(card(page, "Patience", "sent")).to_be_visible(timeout=SLOW)
+
+
+def test_a_scheduled_tweet_can_be_cancelled(desk: Desk) -> None:
+    """Cancel while it waits: it says so, stays so after a reload, and the words are not lost."""
+    page = desk.sign_in("ada")
+    page.get_by_text("Send later").click()
+    write(page, "On second thoughts")
+    waiting = card(page, "On second thoughts", "scheduled")
+    waiting.get_by_role("button", name="Cancel").click()
+    cancelled = card(page, "On second thoughts", "cancelled")
+    expect(cancelled).to_be_visible()
+    page.reload()
+    expect(cancelled).to_be_visible()
+    assert desk.published("On second thoughts") == []
+
+
+def test_what_was_typed_is_never_lost(desk: Desk) -> None:
+    """A refusal leaves the text; a reload brings it back; sent, it is gone from the draft."""
+    page, text = desk.sign_in("ada"), "Too long " * 40
+    page.get_by_label("Your tweet").fill(text)
+    expect(page.locator(".count .left")).to_have_text("-80")
+    page.get_by_role("button", name="Tweet", exact=True).click()
+    expect(page.locator("#trouble")).to_contain_text("360")
+    expect(page.get_by_label("Your tweet")).to_have_value(text)
+    page.reload()
+    expect(page.get_by_label("Your tweet")).to_have_value(text)
+    write(page, "Short enough")
+    expect(card(page, "Short enough", "sent")).to_be_visible(timeout=SLOW)
+    page.reload()
+    expect(page.get_by_label("Your tweet")).to_have_value("")
+    forgive(desk, "422")
+
+
+def test_a_lost_connection_loses_and_doubles_nothing(desk: Desk) -> None:
+    """The answer is lost after the server took it: the text stays, and pressing again, even reloaded, is one tweet."""
+    page = desk.sign_in("grace")
+
+    def swallow(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/tweets", swallow, times=1)
+    write(page, "Only once, please")
+    expect(page.locator("#trouble")).to_contain_text("The connection is lost")
+    page.reload()
+    expect(page.get_by_label("Your tweet")).to_have_value("Only once, please")
+    page.get_by_role("button", name="Tweet", exact=True).click()
+    expect(page.get_by_label("Your tweet")).to_have_value("")
+    expect(card(page, "Only once, please", "sent")).to_have_count(1, timeout=SLOW)
+    assert len(desk.published("Only once, please")) == 1
+    forgive(desk, "ERR_FAILED")
+
+
+def test_a_double_click_is_one_tweet(desk: Desk) -> None:
+    """However often the button is pressed."""
+    page = desk.sign_in("linus")
+    page.get_by_label("Your tweet").fill("Trembling hands")
+    page.locator("#composer button.main").dblclick()
+    expect(card(page, "Trembling hands", "sent")).to_have_count(1, timeout=SLOW)
+    assert len(desk.published("Trembling hands")) == 1
+
+
+def test_connection_lost_is_said_and_taken_back(desk: Desk) -> None:
+    """While the server cannot be reached the page says that it still tries, and stops saying so when it can."""
+    page = desk.sign_in("grace")
+    desk.fault(fault="latency", seconds=9, text="Through the tunnel")
+    write(page, "Through the tunnel")
+    expect(card(page, "Through the tunnel")).to_have_count(1)
+    page.context.set_offline(True)
+    expect(page.get_by_text("Connection lost, still trying")).to_be_visible(timeout=SLOW)
+    page.context.set_offline(False)
+    expect(card(page, "Through the tunnel", "sent")).to_be_visible(timeout=2 * SLOW)
+    expect(page.get_by_text("Connection lost, still trying")).to_be_hidden()
+    forgive(desk, "ERR_INTERNET_DISCONNECTED")
+
+
+def test_without_javascript_it_works_too(desk: Desk) -> None:
+    """Sign in, tweet, look again, schedule, cancel, be refused: all by plain forms and links."""
+    page = desk.sign_in("linus", java_script_enabled=False)
+    write(page, "By hand")
+
+    def look() -> bool:
+        page.get_by_role("link", name="Check again").click()
+        return bool(card(page, "By hand", "sent").count())
+
+    wait_until(look, 20, "the tweet to be sent")
+    page.get_by_text("Send later").click()
+    page.get_by_label("Date and time").fill(time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 7200)))
+    write(page, "Later by hand")
+    card(page, "Later by hand", "scheduled").get_by_role("button", name="Cancel").click()
+    expect(card(page, "Later by hand", "cancelled")).to_be_visible()
+    write(page, "x" * 281)
+    expect(page.locator("#trouble")).to_contain_text("281")
+    expect(page.get_by_label("Your tweet")).to_have_value("x" * 281)
+    forgive(desk, "422")
+
+
+def test_saying_no_at_x_leads_back(desk: Desk) -> None:
+    """Cancel on the consent page: home again, with a word about it."""
+    page = desk.open()
+    page.get_by_role("button", name="Sign in with X").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("status").filter(has_text="You said no at X")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in with X")).to_be_visible()
+
+
+def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
+    """Nothing is wider than a phone, in any state, by day or by night; the pictures are kept."""
+    folder = Path(os.environ.get("PICTURES") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    in_states(desk)
+    for width, height in WIDTHS.items():
+        for scheme in ("light", "dark"):
+            options: dict[str, Any] = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+            stranger = desk.open(**options)
+            keep(stranger, folder / f"welcome-{width}-{scheme}.png")
+            page = desk.sign_in("ada", **options)
+            page.get_by_label("Your tweet").fill("A tweet in the making, with a link: https://example.com/a/long/way")
+            keep(page, folder / f"desk-{width}-{scheme}.png")
+            page.get_by_text("Send later").click()
+            keep(page, folder / f"later-{width}-{scheme}.png")
+
+
+def in_states(desk: Desk) -> None:
+    """Give Ada a tweet in each state that can be had quickly."""
+    page = desk.sign_in("ada")
+    page.get_by_text("Send later").click()
+    write(page, "Good morning! The notes of the new version are out.")
+    expect(page.locator("#upcoming .card")).to_have_count(1)
+    for text, fault, state in [
+        ("Was that one taken?", {"fault": "reset"}, "uncertain"),
+        ("Hello again, world!", {"fault": "403-duplicate"}, "failed"),
+        ("Hello, world!", None, "sent"),
+        ("One thing after the other.", {"fault": "429", "seconds": 500}, "retrying"),
+    ]:
+        if fault:
+            desk.fault(text=text, **fault)
+        write(page, text)
+        expect(card(page, text, state)).to_have_count(1, timeout=SLOW)
+
+
+def keep(page: Page, path: Path) -> None:
+    """Take a picture of what a screen shows; nothing may be wider than it."""
+    page.screenshot(path=path, animations="disabled")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path.name} scrolls sideways"
+
+
+def forgive(desk: Desk, what: str) -> None:
+    """The browser itself reports failed requests in the console; those that a test is about are no complaint."""
+    desk.complaints[:] = [said for said in desk.complaints if not ("Failed to load resource" in said and what in said)]

@@ -1,0 +1,471 @@
+"""What a tweet's row may become, and that the row is there whatever the queue does."""
+
+import logging
+import queue
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from cryptography.fernet import Fernet
+
+import models
+import settings as configuration
+from models import BadTweet, Tweet, User
+from reasons import ACTIONS, TABLE, reason
+from settings import Settings
+from tests.servers import ROOT, die_with_parent
+from times import now_ms
+
+AWAY = "redis://127.0.0.1:1/0"  # nobody listens there
+
+
+def settings_for(folder: Path, **environ: str) -> Settings:
+    """Settings with the database in a folder of the test's own."""
+    return configuration.load({"X_SITE_URL": "http://x.example", **environ}, data=folder / ".data")
+
+
+@contextmanager
+def database_in(folder: Path, **environ: str) -> Iterator[None]:
+    """A connection to the database in this folder, with its tables."""
+    models.connect(settings_for(folder, **environ))
+    models.create_tables()
+    with models.database.connection_context():
+        yield
+
+
+@pytest.fixture
+def ada(tmp_path: Path, redis_url: str) -> Iterator[User]:
+    """A person, in a fresh database beside an empty queue."""
+    queue.connect(redis_url)
+    with database_in(tmp_path):
+        yield User.sign_in("1815121001", "ada", "token-of-ada", "secret-of-ada")
+
+
+def code_of(call: object, *args: object, **kwargs: object) -> str:
+    """The code of the BadTweet that a call ends with."""
+    assert callable(call)
+    with pytest.raises(BadTweet) as refused:
+        call(*args, **kwargs)
+    return refused.value.code
+
+
+def sending(user: User, text: str = "Hello") -> Tweet:
+    """A tweet that is on its way to X."""
+    tweet = user.tweet(text)
+    assert tweet.start_sending()
+    return tweet
+
+
+# Accepted ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tweet_is_stored_and_its_job_enqueued(ada: User) -> None:
+    """`user.tweet(text)` leaves a queued row and a pending job that names it, under the id of the row."""
+    tweet = ada.tweet("Hello, world!")
+    job = queue.status(tweet.job_id)
+    assert tweet.state == "queued"
+    assert job is not None
+    assert (job.state, job.task, job.args) == ("pending", "post_tweet", [tweet.id])
+
+
+def test_a_scheduled_tweet_waits_for_its_time(ada: User) -> None:
+    """With a time the row is scheduled and the job due then, to the millisecond."""
+    when = datetime.now(UTC) + timedelta(hours=2)
+    tweet = ada.tweet("Later", at=when)
+    job = queue.status(tweet.job_id)
+    assert (tweet.state, tweet.due_at) == ("scheduled", round(when.timestamp() * 1000))
+    assert job is not None
+    assert (job.state, job.due_at) == ("scheduled", tweet.due_at)
+
+
+def test_redis_away_is_no_reason_to_refuse(ada: User, caplog: pytest.LogCaptureFixture) -> None:
+    """The row is committed and the tweet accepted; that the queue was not told is logged."""
+    queue.connect(AWAY)
+    with caplog.at_level(logging.WARNING):
+        tweet = ada.tweet("Redis is away")
+    assert Tweet.get_by_id(tweet.id).state == "queued"
+    assert "the queue was not told" in caplog.text
+
+
+def test_the_row_is_committed_before_the_job_exists(ada: User) -> None:
+    """Inside a transaction the job waits for the commit, and a rollback leaves no job behind."""
+    with models.database.atomic() as transaction:
+        kept = ada.tweet("kept")
+        assert queue.status(kept.job_id) is None
+    assert queue.status(kept.job_id) is not None
+    with models.database.atomic() as transaction:
+        dropped = ada.tweet("dropped")
+        transaction.rollback()
+    assert queue.status(dropped.job_id) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("", "empty"), ("  \n", "empty"), ("x" * 281, "too_long"), ("\0", "bad_characters")]
+)
+def test_a_text_that_x_would_refuse_changes_nothing(ada: User, text: str, code: str) -> None:
+    """A bad text is refused with its code and leaves no row."""
+    assert code_of(ada.tweet, text) == code
+    assert Tweet.select().count() == 0
+
+
+def test_times_that_cannot_be_are_refused(ada: User) -> None:
+    """The past and the far future are refused by name; a naive time is a mistake in the program."""
+    past = datetime(2020, 1, 2, 3, 4, tzinfo=UTC)
+    with pytest.raises(BadTweet, match=r"2020-01-02 03:04:00 UTC is past: it is 20\d\d-.* UTC now") as refused:
+        ada.tweet("too late", at=past)
+    assert refused.value.code == "past"
+    assert code_of(ada.tweet, "far", at=datetime.now(UTC) + timedelta(days=400)) == "too_far"
+    assert code_of(ada.tweet, "never", at=float("nan")) == "past"
+    assert code_of(ada.tweet, "never", at=float("inf")) == "too_far"
+    for wrong in (datetime.now(), "tomorrow", True):
+        with pytest.raises(TypeError):
+            ada.tweet("naive", at=wrong)  # type: ignore[arg-type]
+    assert Tweet.select().count() == 0
+
+
+def test_just_past_is_now(ada: User) -> None:
+    """A time that passed on its way here is taken."""
+    assert ada.tweet("now", at=datetime.now(timezone(timedelta(hours=5))) - timedelta(seconds=2)).state == "scheduled"
+
+
+def test_the_same_key_is_the_same_tweet(ada: User) -> None:
+    """A key is good for one tweet of one person; with another text it is refused."""
+    first = ada.tweet("Once", key="form-1")
+    assert ada.tweet("Once", key="form-1").job_id == first.job_id
+    assert code_of(ada.tweet, "Twice", key="form-1") == "key_reused"
+    assert code_of(ada.tweet, "Once", key="") == "bad_key"
+    grace = User.sign_in("1906120902", "grace", "t", "s")
+    assert grace.tweet("Once", key="form-1").job_id != first.job_id
+
+
+def test_a_double_click_makes_one_tweet(ada: User) -> None:
+    """The same key from eight threads at once makes one row."""
+
+    def click(_: int) -> str:
+        with models.database.connection_context():
+            return User.get_by_id(ada.id).tweet("Click", key="form-2").job_id
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert len(set(crowd.map(click, range(8)))) == 1
+    assert Tweet.select().count() == 1
+
+
+def test_job_ids_cannot_be_guessed(ada: User) -> None:
+    """A job id is as long as a random UUID, and none looks like another."""
+    ids = {ada.tweet(f"tweet {n}").job_id for n in range(20)}
+    assert len(ids) == 20
+    assert all(len(job_id) >= 22 for job_id in ids)
+
+
+# Changed -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_tweet_can_be_called_off(ada: User) -> None:
+    """Cancel ends row and job; again it says the same; once X may have it, it is too late."""
+    tweet = ada.tweet("Oh no", at=datetime.now(UTC) + timedelta(hours=1))
+    assert (tweet.cancel(), tweet.cancel()) == ("cancelled", "cancelled")
+    job = queue.status(tweet.job_id)
+    assert job is not None
+    assert job.state == "cancelled"
+    assert sending(ada).cancel() == "too late"
+
+
+def test_cancel_works_while_redis_is_away(ada: User) -> None:
+    """The row decides, so calling off needs no Redis."""
+    tweet = ada.tweet("Oh no")
+    queue.connect(AWAY)
+    assert tweet.cancel() == "cancelled"
+    assert not tweet.start_sending()
+
+
+def test_a_waiting_tweet_can_be_edited(ada: User) -> None:
+    """Another text and another time are taken, and the job wakes at the new time under its old id."""
+    tweet = ada.tweet("Befroe", at=datetime.now(UTC) + timedelta(hours=1))
+    later = datetime.now(UTC) + timedelta(hours=3)
+    assert tweet.edit(text="Before", at=later) == "changed"
+    job = queue.status(tweet.job_id)
+    assert job is not None
+    assert (tweet.text, tweet.due_at) == ("Before", job.due_at)
+    assert job.due_at == round(later.timestamp() * 1000)
+    assert code_of(tweet.edit, text="x" * 281) == "too_long"
+    assert tweet.edit() == "changed"
+    assert sending(ada).edit(text="Too late") == "too late"
+
+
+def test_an_edit_makes_up_for_a_job_that_was_never_enqueued(ada: User, redis_url: str) -> None:
+    """When Redis was away as the tweet came, a new time enqueues it under the same id."""
+    queue.connect(AWAY)
+    tweet = ada.tweet("Later", at=datetime.now(UTC) + timedelta(hours=1))
+    queue.connect(redis_url)
+    assert tweet.edit(at=datetime.now(UTC) + timedelta(hours=2)) == "changed"
+    job = queue.status(tweet.job_id)
+    assert job is not None
+    assert job.due_at == tweet.due_at
+
+
+@pytest.mark.parametrize("change", ["cancel", "text", "time"])
+def test_what_was_signed_is_what_is_sent(ada: User, change: str) -> None:
+    """A tweet that changed after a worker read it does not go out as it was."""
+    tweet = ada.tweet("Hello")
+    signed = Tweet.get_by_id(tweet.id)
+    if change == "cancel":
+        tweet.cancel()
+    elif change == "text":
+        tweet.edit(text="Goodbye")
+    else:
+        tweet.edit(at=datetime.now(UTC) + timedelta(hours=1))
+    assert not signed.start_sending()
+    assert Tweet.get_by_id(tweet.id).state != "sending"
+
+
+def test_only_one_of_two_workers_sends(ada: User) -> None:
+    """Of two that read the same row, one may send."""
+    tweet = ada.tweet("Hello")
+    one, two = Tweet.get_by_id(tweet.id), Tweet.get_by_id(tweet.id)
+    assert [one.start_sending(), two.start_sending()] == [True, False]
+
+
+def test_a_fact_is_not_fenced(ada: User) -> None:
+    """That X took it is written down whatever the row says meanwhile."""
+    tweet = sending(ada)
+    Tweet.get_by_id(tweet.id).record_uncertain(reason("interrupted"))
+    tweet.record_sent("1445880548472328192")
+    assert (tweet.state, tweet.x_tweet_id, tweet.reason) == ("sent", "1445880548472328192", None)
+    assert tweet.url() == "http://x.example/ada/status/1445880548472328192"
+
+
+def test_a_late_worker_cannot_fail_a_newer_attempt(ada: User) -> None:
+    """What an earlier attempt learned, other than a success, does not touch a later one, nor an end."""
+    late = sending(ada)
+    tweet = Tweet.get_by_id(late.id)
+    tweet.record_uncertain(reason("interrupted"))
+    assert not Tweet.get_by_id(tweet.id).record_failed(reason("duplicate"))
+    tweet.send_again().start_sending()
+    stale = Tweet(**late.__data__)
+    assert not stale.record_failed(reason("duplicate"))
+    assert Tweet.get_by_id(tweet.id).state == "sending"
+
+
+def test_send_again_makes_a_new_job_and_the_old_id_still_answers(ada: User) -> None:
+    """A failed tweet is queued under a new id; both ids find it; a second click changes nothing."""
+    tweet = sending(ada)
+    tweet.record_failed(reason("signed_out"))
+    old = tweet.job_id
+    new = tweet.send_again().job_id
+    assert new != old
+    assert (tweet.state, tweet.reason) == ("queued", None)
+    assert queue.status(new) is not None
+    assert tweet.send_again().job_id == new
+    for job_id in (old, new):
+        found = Tweet.for_job(job_id, ada)
+        assert found is not None
+        assert found.id == tweet.id
+    tweet.cancel()
+    assert code_of(tweet.send_again) == "too_late"
+
+
+def test_a_tweet_is_found_by_its_owner_only(ada: User) -> None:
+    """Somebody else's job id is as unknown as one that never was."""
+    tweet = ada.tweet("Mine")
+    grace = User.sign_in("1906120902", "grace", "t", "s")
+    assert Tweet.for_job(tweet.job_id, ada) == tweet
+    assert Tweet.for_job(tweet.job_id, grace) is None
+    assert Tweet.for_job("no-such-job", ada) is None
+
+
+def test_the_lists_of_a_person(ada: User) -> None:
+    """Upcoming comes in the order of time, recent with the newest first, and neither shows another's."""
+    User.sign_in("1906120902", "grace", "t", "s").tweet("Not hers")
+    hours = {n: ada.tweet(f"in {n}", at=datetime.now(UTC) + timedelta(hours=n)) for n in (3, 1, 2)}
+    first, second = ada.tweet("first"), ada.tweet("second")
+    assert ada.upcoming(2) == [hours[1], hours[2]]
+    assert ada.recent(10) == [second, first]
+
+
+# What /status says ---------------------------------------------------------------------------------------------------
+
+
+def test_status_of_a_tweet_on_its_way(ada: User) -> None:
+    """Each state of a row, in the words and fields of /status; the pace is the server's, and none at an end."""
+    tweet = ada.tweet("Hello")
+    body = models.status(tweet, queue.status(tweet.job_id))
+    assert (body["job_id"], body["state"], body["attempt"], body["cancellable"]) == (tweet.job_id, "queued", 0, True)
+    assert body["poll_after_ms"] == 500
+    assert models.status(tweet, None) == body | {"poll_after_ms": 500}
+    tweet.start_sending()
+    body = models.status(tweet)
+    assert (body["state"], body["attempt"], body["cancellable"]) == ("sending", 1, False)
+    tweet.record_sent("12")
+    body = models.status(tweet)
+    assert (body["state"], body["tweet_url"]) == ("sent", "http://x.example/ada/status/12")
+    assert body["poll_after_ms"] is None
+
+
+def test_status_of_a_scheduled_tweet(ada: User) -> None:
+    """It says when, and asks to be looked at then; once due it is queued, whatever the row says."""
+    tweet = ada.tweet("Later", at=now_ms() / 1000 + 30)
+    body = models.status(tweet)
+    assert (body["state"], body["due_at"]) == ("scheduled", tweet.due_at)
+    assert 25_000 < body["poll_after_ms"] <= 30_500
+    assert models.status(ada.tweet("Tomorrow", at=now_ms() / 1000 + 86_400))["poll_after_ms"] == 60_000
+    assert models.status(ada.tweet("Now", at=now_ms() / 1000 - 2))["state"] == "queued"
+
+
+def test_status_of_a_tweet_that_waits_for_x(ada: User) -> None:
+    """A tweet that is tried again is `retrying`, with the reason and the time of the next attempt."""
+    tweet = sending(ada)
+    until = now_ms() + 20_000
+    tweet.record_waiting(reason("rate_limited"), until)
+    body = models.status(tweet)
+    assert (body["state"], body["next_attempt_at"], body["cancellable"]) == ("retrying", until, True)
+    assert body["reason"] == {"code": "rate_limited", "message": TABLE["rate_limited"][0], "action": None}
+
+
+def test_polling_slows_down(ada: User) -> None:
+    """The longer a tweet is on its way, the less often the page needs to ask."""
+    tweet = ada.tweet("Hello")
+    paces = []
+    for age in (0, 4_000, 12_000, 3_600_000):
+        tweet.created_at = now_ms() - age
+        paces.append(models.status(tweet)["poll_after_ms"])
+    assert paces == sorted(paces)
+    assert (paces[0], paces[-1]) == (500, 5_000)
+
+
+def test_every_reason_says_what_to_do() -> None:
+    """Each reason is a sentence with an action that the page knows, and a long detail is cut."""
+    for code, (_, action) in TABLE.items():
+        made = reason(code, "word " * 200)
+        assert len(made.message) < 400
+        assert made.message.endswith((".", "?"))
+        assert "{" not in made.message
+        assert action is None or action in ACTIONS
+
+
+# Kept ----------------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_are_encrypted_at_rest(ada: User, tmp_path: Path) -> None:
+    """Neither token nor secret is in the database file; `credentials()` has both."""
+    assert ada.credentials() == ("token-of-ada", "secret-of-ada")
+    models.database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = b"".join(path.read_bytes() for path in (tmp_path / ".data").glob("tweetnow.db*"))
+    assert b"ada" in kept
+    assert b"token-of-ada" not in kept
+    assert b"secret-of-ada" not in kept
+
+
+def test_keys_can_be_changed(tmp_path: Path) -> None:
+    """With a new key before the old one old tokens are read; without the old one that is said by name."""
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    with database_in(tmp_path, TOKEN_KEYS=old):
+        User.sign_in("1", "ada", "token-of-ada", "secret")
+    with database_in(tmp_path, TOKEN_KEYS=f"{new},{old}"):
+        assert User.get(handle="ada").credentials() == ("token-of-ada", "secret")
+        User.sign_in("2", "grace", "token-of-grace", "secret")
+    with database_in(tmp_path, TOKEN_KEYS=new):
+        assert User.get(handle="grace").credentials() == ("token-of-grace", "secret")
+        with pytest.raises(models.Unreadable):
+            User.get(handle="ada").credentials()
+
+
+def test_signing_in_again_renews(ada: User) -> None:
+    """The same X id is the same person, with the new handle and token."""
+    again = User.sign_in(ada.x_id, "ada_l", "new-token", "new-secret")
+    assert (again.id, again.handle, again.credentials()) == (ada.id, "ada_l", ("new-token", "new-secret"))
+
+
+def test_sqlite_is_set_up_for_two_processes(ada: User) -> None:
+    """Write-ahead log, a wait for locks, and foreign keys are on for each connection."""
+    pragmas = ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
+    found = [models.database.execute_sql(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    assert found == ["wal", 5000, 1, 1]
+
+
+def test_tables_can_be_made_by_all_at_once(tmp_path: Path) -> None:
+    """Six processes that start at the same moment in an empty folder all find their tables."""
+    script = (
+        "import sys, pathlib, models, settings\n"
+        "models.connect(settings.load({}, data=pathlib.Path(sys.argv[1])))\n"
+        "sys.stdin.read()\n"  # until all are there
+        "models.create_tables()\n"
+        "print(models.User.select().count())\n"
+    )
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / ".data")], cwd=ROOT, text=True, preexec_fn=die_with_parent,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(6)
+    ]  # fmt: skip
+    for process in crowd:
+        assert process.stdin
+        process.stdin.close()
+        process.stdin = None
+    assert [process.communicate(timeout=60) for process in crowd] == [("0\n", "")] * 6
+
+
+# Local times ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_local_time_is_resolved_in_its_zone() -> None:
+    """Clocks in a zone show the time at one moment, in winter and in summer; seconds are allowed."""
+    berlin = models.resolve_time("2026-12-01T09:30", "Europe/Berlin")
+    assert berlin.astimezone(UTC) == datetime(2026, 12, 1, 8, 30, tzinfo=UTC)
+    assert models.resolve_time("2026-07-01T09:30:15", "Europe/Berlin").astimezone(UTC).hour == 7
+    assert models.resolve_time("2026-07-01T09:30", "UTC").tzinfo == ZoneInfo("UTC")
+
+
+def test_a_time_in_the_gap_is_refused_by_name() -> None:
+    """Where clocks go forward the hour between is refused, with the gap; its ends exist."""
+    with pytest.raises(
+        BadTweet, match=r"02:30 does not come on 2026-03-29 in Europe/Berlin: clocks go from 02:00 to 03:00"
+    ):
+        models.resolve_time("2026-03-29T02:30", "Europe/Berlin")
+    assert models.resolve_time("2026-03-29T03:00", "Europe/Berlin").astimezone(UTC).hour == 1
+    assert models.resolve_time("2026-03-29T01:59", "Europe/Berlin").astimezone(UTC).minute == 59
+    assert code_of(models.resolve_time, "2011-12-30T12:00", "Pacific/Apia") == "no_such_time"  # a whole day
+
+
+def test_a_time_that_comes_twice_is_the_first() -> None:
+    """Where clocks go back the first of the two is meant, the second can be asked for."""
+    first = models.resolve_time("2026-10-25T02:30", "Europe/Berlin")
+    second = models.resolve_time("2026-10-25T02:30", "Europe/Berlin", fold=1)
+    assert (first.timestamp(), second.timestamp()) == (1792888200, 1792888200 + 3600)
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "",
+        "tomorrow",
+        "2026-02-30T09:00",
+        "2026-12-01",
+        "2026-12-01T25:00",
+        "9999-12-31T23:59",
+        "0001-01-01T00:00",
+        "\uff12026-12-01T09:30",
+    ],
+)
+def test_what_is_no_time_is_refused(local: str) -> None:
+    """A time that cannot be read or is not in the calendar is named."""
+    assert (
+        code_of(models.resolve_time, local, "Pacific/Apia" if local.startswith("0001") else "America/New_York")
+        == "bad_time"
+    )
+
+
+@pytest.mark.parametrize(
+    "zone", ["", "Mars/Olympus", "Europe", "../../etc/passwd", "/etc/passwd", "a\0b", "x" * 5000, "ZZZ"]
+)
+def test_an_unknown_zone_is_refused_by_name(zone: str) -> None:
+    """A zone that does not exist is named, whatever it looks like."""
+    with pytest.raises(BadTweet, match="There is no time zone") as refused:
+        models.resolve_time("2026-12-01T09:30", zone)
+    assert refused.value.code == "bad_zone"

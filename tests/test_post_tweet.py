@@ -1,0 +1,464 @@
+"""The life of a tweet, row by row of what X may answer: a real queue, a real sandbox over HTTP, and its faults."""
+
+import os
+import queue
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue.tasks import Registry
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+import models
+import settings as configuration
+import worker
+import x_api
+from models import Tweet, User
+from reasons import reason
+from tests.sandbox_server import CALLBACK, allow, running_sandbox
+from tests.servers import ROOT, die_with_parent, wait_until
+from times import now_ms
+
+
+@dataclass
+class Life:
+    """Everything a tweet meets, with one person signed in."""
+
+    sandbox: str
+    environ: dict[str, str]
+    user_id: int
+    secrets: tuple[str, str]
+    old: int  # tweets that were on the timeline before
+
+    def tweet(self, text: str = "", **options: Any) -> Tweet:
+        """Accept one, with words that nobody has posted before unless told."""
+        with models.database.connection_context():
+            return User.get_by_id(self.user_id).tweet(text or f"Hello {queue.new_id()}", **options)
+
+    def row(self, tweet: Tweet) -> Tweet:
+        """Read it back."""
+        with models.database.connection_context():
+            return Tweet.get_by_id(tweet.id)
+
+    def status(self, tweet: Tweet) -> dict[str, Any]:
+        """What /status says of it."""
+        with models.database.connection_context():
+            found = Tweet.get_by_id(tweet.id)
+            return models.status(found, queue.status(found.job_id))
+
+    def fault(self, fault: str, **options: Any) -> None:
+        """Have the next post meet this."""
+        requests.post(f"{self.sandbox}/_sandbox/faults", json={"fault": fault, **options}, timeout=5).raise_for_status()
+
+    def posts(self) -> list[dict[str, Any]]:
+        """Every post that reached X."""
+        ledger = requests.get(f"{self.sandbox}/_sandbox/ledger", timeout=5).json()
+        return [line for line in ledger if (line["method"], line["path"]) == ("POST", "/2/tweets")]
+
+    def published(self) -> list[str]:
+        """The texts that are new on X's timeline."""
+        timeline = requests.get(f"{self.sandbox}/_sandbox/timeline", timeout=5).json()
+        return [tweet["text"] for tweet in timeline[: len(timeline) - self.old]]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[str]:
+    """One X for all tests of this file."""
+    with running_sandbox() as url:
+        yield url
+
+
+@pytest.fixture
+def life(tmp_path: Path, redis_url: str, sandbox: str, monkeypatch: pytest.MonkeyPatch) -> Life:
+    """A person signed in at X, beside an empty queue and database."""
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+    wait_until(lambda: listens(sandbox))  # it may be refusing connections for the test before
+    for what in ("faults", "ledger"):
+        requests.delete(f"{sandbox}/_sandbox/{what}", timeout=5)
+    environ = {"REDIS_URL": redis_url, "X_API_URL": sandbox, "PUBLIC_URL": CALLBACK.removesuffix("/oauth/callback")}
+    environ["DATABASE_URL"] = f"sqlite:///{tmp_path}/tweets.db"
+    settings = configuration.load(environ, data=tmp_path / ".data")
+    environ |= {"SESSION_SECRET": str(settings.session_secret), "TOKEN_KEYS": str(settings.token_keys[0])}
+    worker.start(settings)
+    models.create_tables()
+    token, secret, _ = x_api.sign_in_start(settings)
+    account = x_api.sign_in_finish(settings, token, secret, allow(sandbox, token)["oauth_verifier"])
+    with models.database.connection_context():
+        user = User.sign_in(account.x_id, account.handle, account.token, account.secret)
+    old = len(requests.get(f"{sandbox}/_sandbox/timeline", timeout=5).json())
+    return Life(sandbox, environ, user.id, (account.token, account.secret), old)
+
+
+def listens(url: str) -> bool:
+    """Whether a connection comes about."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
+
+
+@contextmanager
+def working(retries: int = 8, backoff: float = 0.05) -> Iterator[None]:
+    """A real worker with the real task, that only waits less between attempts."""
+    tasks = Registry()
+    tasks.add(replace(worker.post_tweet, retries=retries, backoff=lambda *_: backoff))
+    runner = queue.Worker(threads=2, tasks=tasks)
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        runner.stop()
+        thread.join(30)
+
+
+def reaches(life: Life, tweet: Tweet, state: str) -> dict[str, Any]:
+    """Wait until /status says this state, and return all it says."""
+    wait_until(lambda: life.status(tweet)["state"] == state, 20, f"{state}, not {life.status(tweet)}")
+    return life.status(tweet)
+
+
+# The ordinary course -------------------------------------------------------------------------------------------------
+
+
+def test_201_is_sent_with_its_link(life: Life) -> None:
+    """A tweet goes out once, and X's id and a link to it are kept."""
+    tweet = life.tweet()
+    with working():
+        body = reaches(life, tweet, "sent")
+    x_id = life.posts()[0]["tweet_id"]
+    assert body["tweet_url"] == f"{life.sandbox}/ada/status/{x_id}"
+    assert (body["attempt"], body["reason"], body["poll_after_ms"]) == (1, None, None)
+    assert life.published() == [tweet.text]
+
+
+def test_a_scheduled_tweet_is_sent_when_due_and_not_before(life: Life) -> None:
+    """Nothing reaches X before the time in the row."""
+    due = now_ms() + 1_000
+    tweet = life.tweet(at=due / 1000)
+    with working():
+        assert life.status(tweet)["state"] == "scheduled"
+        reaches(life, tweet, "sent")
+    assert life.posts()[0]["time"] * 1000 >= due
+
+
+def test_the_row_decides_when(life: Life) -> None:
+    """A job that wakes before the time in its row goes back to sleep for the rest."""
+    tweet = life.tweet(at=now_ms() / 1000 + 60)
+    with pytest.raises(queue.Snooze) as snooze:
+        worker.post_tweet(tweet.id)
+    assert 55 < snooze.value.after <= 60
+    assert not life.posts()
+
+
+@pytest.mark.parametrize("state", ["sent", "failed", "uncertain", "cancelled", "missed"])
+def test_a_tweet_at_its_end_is_left_alone(life: Life, state: str) -> None:
+    """The job of a tweet that is at an end does nothing."""
+    tweet = life.tweet()
+    with models.database.connection_context():
+        Tweet.update(state=state).where(Tweet.id == tweet.id).execute()
+    assert worker.post_tweet(tweet.id) == state
+    assert not life.posts()
+
+
+def test_an_old_job_and_a_lost_row_do_nothing(life: Life) -> None:
+    """Only the job that the row names may send it; a row that is gone needs no sending."""
+    tweet = life.tweet()
+    queue.enqueue(queue.named("post_tweet", id="older-job"), tweet.id)
+    queue.enqueue(queue.named("post_tweet", id="no-row"), 999_999)
+    with working():
+        reaches(life, tweet, "sent")
+        wait_until(lambda: queue.is_complete("older-job") and queue.is_complete("no-row"))
+    assert len(life.posts()) == 1
+
+
+def test_a_change_between_reading_and_sending_is_read_again(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is edited after it was signed goes out as it was edited."""
+    tweet, prepare, better = life.tweet(), x_api.prepare_tweet, f"Before {queue.new_id()}"
+
+    def edited_meanwhile(*args: Any) -> x_api.Signed:
+        monkeypatch.setattr(x_api, "prepare_tweet", prepare)
+        Tweet.get_by_id(tweet.id).edit(text=better)
+        return prepare(*args)
+
+    monkeypatch.setattr(x_api, "prepare_tweet", edited_meanwhile)
+    with working():
+        reaches(life, tweet, "sent")
+    assert life.published() == [better]
+
+
+# Not sent ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_connection_is_tried_again(life: Life) -> None:
+    """While nobody listens the tweet is `retrying`, with the time of the next attempt; then it goes out once."""
+    tweet = life.tweet()
+    life.fault("refuse", seconds=1)
+    with working(backoff=0.3):
+        body = reaches(life, tweet, "retrying")
+        assert (body["reason"]["code"], body["cancellable"]) == ("unreachable", True)
+        assert reaches(life, tweet, "sent")["attempt"] > 1
+    assert life.published() == [tweet.text]
+
+
+def test_the_last_attempt_fails_with_what_to_do(life: Life) -> None:
+    """When the queue gives up, so does the row, and says that sending again is safe."""
+    tweet = life.tweet()
+    life.fault("refuse", seconds=2)
+    with working(retries=1):
+        body = reaches(life, tweet, "failed")
+        wait_until(lambda: life.status(tweet) and getattr(queue.status(tweet.job_id), "state", "") == "dead")
+    assert (body["reason"]["code"], body["reason"]["action"]) == ("gave_up", "send_again")
+    assert body["attempt"] == 2
+
+
+def test_429_waits_until_the_reset_and_uses_no_attempt(life: Life) -> None:
+    """X's own time decides when the tweet goes out; the queue counts no failure."""
+    tweet = life.tweet()
+    life.fault("429", seconds=2)
+    with working(retries=0):
+        body = reaches(life, tweet, "retrying")
+        assert body["reason"]["code"] == "rate_limited"
+        assert body["next_attempt_at"] > now_ms()
+        reaches(life, tweet, "sent")
+    first, second = life.posts()
+    assert (first["answer"], second["answer"]) == (429, 201)
+    assert second["time"] * 1000 >= body["next_attempt_at"]
+    job = queue.status(tweet.job_id)
+    assert job is not None
+    assert job.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("reset", "least", "most"),
+    [
+        (1_000.0, 1.0, 10.0),
+        (1_300.0, 300.0, 335.0),
+        (999.0, 1.0, 10.0),
+        (None, 60.0, 71.0),
+        (0.0, 60.0, 71.0),
+        (40_000.0, 39_000.0, 42_905.0),
+        (1e12, 900.0, 995.0),
+    ],
+)
+def test_how_long_a_rate_limit_lasts(reset: float | None, least: float, most: float) -> None:
+    """Until the reset and never before, with a growing chance of later; a minute to a quarter when X makes no sense."""
+    assert worker.rate_limit_wait(reset, 1_000.0, 0.0) == pytest.approx(least)
+    assert least < worker.rate_limit_wait(reset, 1_000.0, 1.0) <= most
+
+
+@pytest.mark.parametrize("fault", ["402", "429-usage-cap"])
+def test_out_of_credit_fails_nobody_s_tweet(life: Life, fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The tweet stays queued with the reason, the operator is told, and no attempt is used."""
+    tweet = life.tweet()
+    life.fault(fault)
+    with pytest.raises(queue.Snooze) as snooze:
+        worker.post_tweet(tweet.id)
+    assert snooze.value.after == worker.CREDIT_WAIT
+    body = life.status(tweet)
+    assert (body["state"], body["reason"]["code"], body["reason"]["action"]) == (
+        "retrying",
+        "out_of_credit",
+        "contact_operator",
+    )
+    assert body["next_attempt_at"] > now_ms()
+    assert [line.levelname for line in caplog.records if "credit" in line.message] == ["ERROR"]
+    with pytest.raises(queue.Snooze):
+        worker.post_tweet(tweet.id)  # woken early: the row still says later
+    assert len(life.posts()) == 1
+
+
+# Refused -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "action"),
+    [
+        ("401", "signed_out", "sign_in"),
+        ("403-duplicate", "duplicate", "open_profile"),
+        ("403", "not_permitted", "open_profile"),
+        ("403-read-only", "app_refused", "contact_operator"),
+    ],
+)
+def test_a_refusal_fails_with_words_and_an_action(life: Life, fault: str, code: str, action: str) -> None:
+    """X's no ends the tweet at once, with what the person can do about it."""
+    tweet = life.tweet()
+    life.fault(fault)
+    assert worker.post_tweet(tweet.id) == "failed"
+    found = life.status(tweet)["reason"]
+    assert (found["code"], found["action"]) == (code, action)
+    assert len(life.posts()) == 1
+
+
+def test_the_same_words_again_are_a_duplicate(life: Life) -> None:
+    """X's own rule, without a fault: the second of two equal tweets is refused and explained."""
+    first = life.tweet()
+    second = life.tweet(first.text)
+    assert worker.post_tweet(first.id) == "sent"
+    assert worker.post_tweet(second.id) == "failed"
+    assert life.status(second)["reason"]["code"] == "duplicate"
+
+
+def test_access_taken_away_asks_to_sign_in(life: Life) -> None:
+    """A token that the person revoked at X fails the tweet with "sign in again"; after that it can be sent again."""
+    requests.post(f"{life.sandbox}/_sandbox/revoke", json={"account": "ada"}, timeout=5).raise_for_status()
+    tweet = life.tweet()
+    assert worker.post_tweet(tweet.id) == "failed"
+    assert life.status(tweet)["reason"]["action"] == "sign_in"
+
+
+def test_a_token_whose_key_is_gone_asks_to_sign_in(life: Life) -> None:
+    """What cannot be decrypted is never sent, and says what helps."""
+    with models.database.connection_context():
+        User.update(token="gAAAA-not-ours").execute()
+    tweet = life.tweet()
+    assert worker.post_tweet(tweet.id) == "failed"
+    assert life.status(tweet)["reason"]["code"] == "keys_changed"
+    assert not life.posts()
+
+
+# Unknown -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("500", {}),
+        ("503", {}),
+        ("503", {"accept": True}),
+        ("reset", {}),
+        ("accept-reset", {}),
+        ("hang", {"seconds": 0.2}),
+        ("hang", {"seconds": 30, "accept": True}),
+    ],
+)
+def test_an_unknown_outcome_is_never_sent_again(
+    life: Life, fault: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not X took it, the tweet is uncertain, says so, and reached X once, however long a worker works."""
+    monkeypatch.setattr(x_api, "TIMEOUT", (2.0, 1.0))
+    tweet = life.tweet()
+    life.fault(fault, **options)
+    with working():
+        body = reaches(life, tweet, "uncertain")
+        wait_until(lambda: queue.is_complete(tweet.job_id))
+    assert (body["reason"]["code"], body["reason"]["action"]) == ("no_answer", "open_profile")
+    assert not body["cancellable"]
+    assert len(life.posts()) == 1
+    assert len(life.published()) == (1 if options.get("accept") or fault == "accept-reset" else 0)
+
+
+def test_a_person_may_send_an_uncertain_tweet_again(life: Life) -> None:
+    """By hand, and only so, it goes out a second time, under a new job id."""
+    tweet = life.tweet()
+    life.fault("503")
+    assert worker.post_tweet(tweet.id) == "uncertain"
+    with models.database.connection_context():
+        again = Tweet.get_by_id(tweet.id).send_again()
+    with working():
+        reaches(life, again, "sent")
+    assert life.published() == [tweet.text]
+
+
+def test_an_attempt_whose_worker_died_is_uncertain(life: Life) -> None:
+    """A row found in `sending` belongs to an attempt that nobody will finish: it is not sent again."""
+    tweet = life.tweet()
+    with models.database.connection_context():
+        Tweet.get_by_id(tweet.id).start_sending()
+    assert worker.post_tweet(tweet.id) == "uncertain"
+    assert life.status(tweet)["reason"]["code"] == "interrupted"
+    assert not life.posts()
+
+
+def test_an_interrupted_call_is_uncertain(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time limit or a defect in the middle of the call leaves it open whether X took it."""
+
+    def interrupted(_: x_api.Signed) -> str:
+        raise SystemError("something nobody thought of")
+
+    monkeypatch.setattr(x_api, "send", interrupted)
+    tweet = life.tweet()
+    with pytest.raises(SystemError):
+        worker.post_tweet(tweet.id)
+    assert life.row(tweet).state == "uncertain"
+
+
+def test_a_201_is_recorded_whatever_the_row_says(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that comes back from a long sleep with X's id is believed, though the row was settled meanwhile."""
+    tweet, send = life.tweet(), x_api.send
+
+    def settled_meanwhile(signed: x_api.Signed) -> str:
+        x_tweet_id = send(signed)
+        Tweet.get_by_id(tweet.id).record_uncertain(reason("interrupted"))
+        return x_tweet_id
+
+    monkeypatch.setattr(x_api, "send", settled_meanwhile)
+    assert worker.post_tweet(tweet.id) == "sent"
+    assert life.row(tweet).x_tweet_id == life.posts()[0]["tweet_id"]
+
+
+# The process ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def worker_process(life: Life, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`python worker.py`, as the Procfile starts it."""
+    environ = {"PATH": os.environ["PATH"], "LOG_LEVEL": "DEBUG", **life.environ}
+    with (
+        log.open("ab") as file,
+        subprocess.Popen(
+            [sys.executable, "worker.py"], cwd=ROOT, env=environ, stdout=file, stderr=file, preexec_fn=die_with_parent
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_worker_process(life: Life, tmp_path: Path) -> None:
+    """`python worker.py` says what it uses, sends, ends well on SIGTERM, and writes no token anywhere."""
+    tweet, log = life.tweet(), tmp_path / "log"
+    with worker_process(life, log) as process:
+        reaches(life, tweet, "sent")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    written = log.read_text()
+    assert f"worker with 10 threads on default; development: Redis {life.environ['REDIS_URL']}" in written
+    assert f"X {life.sandbox}" in written
+    with redis.Redis.from_url(life.environ["REDIS_URL"]) as client:
+        kept = b"".join(client.dump(key) or b"" for key in client.scan_iter()).decode("latin-1")
+    for secret in (*life.secrets, life.environ["TOKEN_KEYS"], life.environ["SESSION_SECRET"]):
+        assert secret not in written
+        assert secret not in kept
+
+
+def test_a_worker_killed_while_sending_sends_nothing_twice(life: Life, tmp_path: Path) -> None:
+    """kill -9 in the middle of the call: another worker takes the job over and leaves the decision to the person."""
+    life.fault("hang", seconds=60, accept=True)
+    tweet = life.tweet()
+    with worker_process(life, tmp_path / "log") as process:
+        wait_until(life.posts, 20)
+        process.kill()
+    with worker_process(life, tmp_path / "log"):
+        wait_until(lambda: life.status(tweet)["state"] == "uncertain", 40)
+        wait_until(lambda: queue.is_complete(tweet.job_id))
+    assert len(life.posts()) == 1
+    assert life.published() == [tweet.text]
+
+
+def test_a_start_that_cannot_work_ends_with_one_line(life: Life, tmp_path: Path) -> None:
+    """A wrong value stops the worker at once, with the line that says what to change."""
+    life.environ["REDIS_URL"] = "http://127.0.0.1:6379"
+    with worker_process(life, tmp_path / "log") as process:
+        assert process.wait(20) == 1
+    assert (tmp_path / "log").read_text().startswith("REDIS_URL is 'http://127.0.0.1:6379': it has to be ")
+    assert (tmp_path / "log").read_text().count("\n") == 1

@@ -1,0 +1,89 @@
+"""Moments: what people and callers give us becomes milliseconds in UTC, or a BadTweet that says why it cannot."""
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from reasons import BadTweet
+
+GRACE = 5_000  # ms: a time this far in the past was meant as now; it took that long to get here
+FARTHEST = 366 * 24 * 3600 * 1000  # ms
+
+
+def now_ms() -> int:
+    """The time of this machine, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def due_ms(at: datetime | float, now: int) -> int:
+    """Return when a tweet is due. TypeError for what is no moment, BadTweet for one that is past or too far away."""
+    if isinstance(at, datetime):
+        if at.utcoffset() is None:
+            raise TypeError(f"{at!r} has no time zone: give an aware datetime or Unix seconds")
+        at = at.timestamp()
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise TypeError(f"{at!r} is no time: give an aware datetime or Unix seconds")
+    if not now - GRACE <= at * 1000:  # also what is not a number
+        raise BadTweet("past", f"{_shown(at)} is past: it is {_shown(now / 1000)} now. Choose a later time.")
+    if at * 1000 > now + FARTHEST:
+        raise BadTweet("too_far", f"{_shown(at)} is too far away: choose a time within a year of {_shown(now / 1000)}.")
+    return round(at * 1000)
+
+
+def _shown(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"the time {seconds}"
+
+
+def resolve_time(local: str, zone: str, *, fold: int = 0) -> datetime:
+    """Return the moment when clocks in a zone show a local time, like 2026-12-01T09:30 and Europe/Berlin.
+
+    Where clocks go back a time comes twice: the first is meant, unless fold is 1. Where they go forward it does not
+    come at all: that is refused, as guessing would send the tweet an hour off.
+    """
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?", local, re.ASCII):
+        raise BadTweet("bad_time", f"{local[:40]!r} is no date and time: write it like 2026-12-01T09:30.")
+    try:
+        wanted = datetime.fromisoformat(local)
+    except ValueError as error:
+        raise BadTweet("bad_time", f"{local!r} is not in the calendar ({error}): correct it.") from None
+    moment = wanted.replace(tzinfo=_zone(zone), fold=fold)
+    try:
+        comes = _comes(moment)
+    except OverflowError:
+        raise BadTweet("bad_time", f"{local!r} is too near the end of the calendar: choose another time.") from None
+    if not comes:
+        raise BadTweet("no_such_time", _gap(moment, zone))
+    return moment
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # unknown, not a name at all, a folder of names
+        known = "choose one like Europe/Berlin, America/New_York or UTC"
+        raise BadTweet("bad_zone", f"There is no time zone {name[:40]!r}: {known}.") from None
+
+
+def _comes(moment: datetime) -> bool:
+    """Whether clocks ever show this time: in a gap it comes back from UTC as another one."""
+    return moment.astimezone(UTC).astimezone(moment.tzinfo).replace(tzinfo=None) == moment.replace(tzinfo=None)
+
+
+def _gap(moment: datetime, zone: str) -> str:
+    """Name the gap that a time falls into, by walking to its ends."""
+    minute = timedelta(minutes=1)
+    start = end = moment.replace(second=0, microsecond=0)
+    while not _comes(start - minute):
+        start -= minute
+    while not _comes(end):
+        end += minute
+    clocks = (
+        f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+        if end.date() != start.date()
+        else f"{start:%H:%M} to {end:%H:%M}"
+    )
+    return f"{moment:%H:%M} does not come on {moment:%Y-%m-%d} in {zone}: clocks go from {clocks}. Choose another time."

@@ -1,0 +1,51 @@
+"""The body of /status: what the row says, with what the queue knows of the next attempt. Changes nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+from times import now_ms
+
+if TYPE_CHECKING:
+    from queue import Job
+
+    from models import Tweet
+
+SOONEST, LATEST = 500, 5_000  # ms between two looks at a tweet that is on its way
+LONGEST_WAIT = 60_000  # ms between two looks at one that waits for its time
+WAITING = ("scheduled", "queued", "retrying")
+
+
+def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
+    """Return what /status says. Without the job (Redis away) it is what the row knows; that is no error."""
+    now = now_ms()
+    retry_at = tweet.next_attempt_at or (job.due_at if job and job.state == "scheduled" and job.attempt else None)
+    state = _state(tweet, job, now)
+    waits_until = {"scheduled": tweet.due_at, "retrying": retry_at}.get(state)
+    why = tweet.reason
+    return {
+        "job_id": tweet.job_id,
+        "state": state,
+        "attempt": tweet.attempts,
+        "next_attempt_at": retry_at if state == "retrying" else None,
+        "due_at": tweet.due_at,
+        "tweet_url": tweet.url(),
+        "reason": {"code": why.code, "message": why.message, "action": why.action} if why else None,
+        "cancellable": state in WAITING,
+        "poll_after_ms": _pace(tweet, state, waits_until, now),
+    }
+
+
+def _state(tweet: "Tweet", job: "Job | None", now: int) -> str:
+    if tweet.state == "scheduled":
+        return "scheduled" if (tweet.due_at or 0) > now else "queued"
+    failed_before = tweet.reason_code or (job and job.state == "scheduled" and job.failures)
+    return "retrying" if tweet.state == "queued" and failed_before else tweet.state
+
+
+def _pace(tweet: "Tweet", state: str, waits_until: int | None, now: int) -> int | None:
+    """When to look again: soon after something is due, then slower and slower; None at an end."""
+    if state not in (*WAITING, "sending"):
+        return None
+    if waits_until and waits_until > now:
+        return min(waits_until - now + SOONEST, LONGEST_WAIT)
+    began = max(tweet.created_at, tweet.due_at or 0)
+    return max(SOONEST, min((now - began) // 4, LATEST))

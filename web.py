@@ -1,0 +1,254 @@
+"""The routes, in the order a person meets them. `python web.py` serves; what a tweet may do is decided in models.py."""
+
+import os
+import queue
+import sys
+
+if not hasattr(queue, "__path__"):  # the standard library's came first: lend it our names
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    queue.__path__ = [os.path.join(sys.path[0], "queue")]
+    import queue._names
+
+import errno
+import hashlib
+import logging
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import peewee
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+import guard
+import health
+import models
+import settings as configuration
+import sign_in
+from models import BadTweet, Tweet, User
+from pages import ERRORS, Trouble, facts, read_fields, show_error, show_home, show_trouble, wants_page, with_database
+from settings import Settings
+from sign_in import signed_in
+
+SIGNED_OUT = "You are signed out, so nothing was sent. Sign in: your text is kept."
+
+# Which field a code of BadTweet is about; the others are about the text.
+FIELDS = dict.fromkeys(("past", "too_far", "bad_time", "no_such_time"), "at") | {"bad_zone": "tz", "bad_key": "key"}
+
+log = logging.getLogger("tweetnow.web")
+
+
+@with_database
+def home(request: Request) -> Response:
+    """GET /: composer, upcoming, recent. `?text_of=` a job of yours puts its text into the composer."""
+    user = signed_in(request)
+    old = Tweet.for_job(request.query_params.get("text_of", ""), user) if user else None
+    return show_home(request, user, {"status": old.text} if old else None)
+
+
+# Tweets --------------------------------------------------------------------------------------------------------------
+
+
+async def post_tweet(request: Request) -> Response:
+    """POST /tweets: accepted before X hears of it. The same key again is the same tweet."""
+    fields = await read_fields(request)
+    return await run_in_threadpool(publish, request, fields)
+
+
+@with_database
+def publish(request: Request, fields: Mapping[str, str]) -> Response:
+    """Store and enqueue. What is refused goes back into the form it came from."""
+    user = signed_in(request)
+    if user is None:
+        request.session["draft"] = fields.get("status", "")[:1000]
+        return refuse(request, None, fields, Trouble(401, "signed_out", SIGNED_OUT))
+    key = fields.get("key") or request.headers.get("idempotency-key") or None
+    try:
+        tweet = user.tweet(fields.get("status", ""), at=read_time(fields), key=key)
+    except BadTweet as error:
+        return refuse(request, user, fields, bad(error))
+    return accepted(request, tweet)
+
+
+def refuse(request: Request, user: User | None, fields: Mapping[str, str], trouble: Trouble) -> Response:
+    """The form again with all that was typed, for people; what is wrong, for programs."""
+    return show_home(request, user, fields, trouble) if wants_page(request) else show_trouble(request, trouble)
+
+
+def accepted(request: Request, tweet: Tweet) -> Response:
+    """202: where to look, and when."""
+    if wants_page(request):
+        return RedirectResponse("/", 303)
+    body = facts(tweet)
+    return JSONResponse(body, 202, {"Location": body["status_url"], "Retry-After": "1"})
+
+
+@with_database
+def status(request: Request) -> Response:
+    """GET /status/{job_id}: what is known now. Without Redis it is what the database knows."""
+    tweet = own_tweet(request)
+    try:
+        job = queue.status(tweet.job_id)
+    except queue.Unavailable:
+        job = None
+    answer: Response = JSONResponse(facts(tweet, job))
+    etag = f'"{hashlib.blake2b(bytes(answer.body), digest_size=12).hexdigest()}"'
+    if request.headers.get("if-none-match") == etag:
+        answer = Response(status_code=304)
+    answer.headers["ETag"] = etag
+    return answer
+
+
+@with_database
+def cancel(request: Request) -> Response:
+    """DELETE /tweets/{job_id}, or POST …/cancel from a plain form."""
+    tweet = own_tweet(request)
+    return changed(request, tweet, tweet.cancel())
+
+
+async def edit(request: Request) -> Response:
+    """PATCH /tweets/{job_id}: another text or time while it waits."""
+    fields = await read_fields(request)
+    return await run_in_threadpool(change, request, fields)
+
+
+@with_database
+def change(request: Request, fields: Mapping[str, str]) -> Response:
+    """Change what is named and leave the rest."""
+    tweet = own_tweet(request)
+    try:
+        return changed(request, tweet, tweet.edit(text=fields.get("status"), at=read_time(fields)))
+    except BadTweet as error:
+        raise bad(error) from error
+
+
+@with_database
+def send_again(request: Request) -> Response:
+    """POST /tweets/{job_id}/retry: a failed, missed or uncertain one goes out under a new job id."""
+    tweet = own_tweet(request)
+    try:
+        return accepted(request, tweet.send_again())
+    except BadTweet as error:
+        return too_late(request, tweet, error.message)
+
+
+def changed(request: Request, tweet: Tweet, outcome: str) -> Response:
+    """200 with what is so now, or 409 with the state that came first."""
+    if outcome == "too late":
+        return too_late(request, tweet, f"Too late: this tweet is {tweet.state}, so nothing was changed.")
+    return RedirectResponse("/", 303) if wants_page(request) else JSONResponse(facts(tweet))
+
+
+def too_late(request: Request, tweet: Tweet, message: str) -> Response:
+    """409 for programs; people are told on the page, which shows the state."""
+    if not wants_page(request):
+        return show_trouble(request, Trouble(409, "too_late", message), state=tweet.state)
+    request.session["notice"] = message
+    return RedirectResponse("/", 303)
+
+
+def own_tweet(request: Request) -> Tweet:
+    """The tweet of the job in the path, for its owner. For anybody else there is none."""
+    job_id, user = request.path_params["job_id"], signed_in(request)
+    tweet = Tweet.for_job(job_id, user) if user else None
+    if tweet is None:
+        hint = "" if user else " Sign in first: only its owner can see it."
+        raise Trouble(
+            404, "unknown_job" if user else "signed_out", f"There is no tweet of yours with the job id {job_id}.{hint}"
+        )
+    return tweet
+
+
+def read_time(fields: Mapping[str, str]) -> datetime | None:
+    """The moment of `at` on the clocks of `tz`; None when none was given."""
+    return models.resolve_time(fields["at"], fields.get("tz", "")) if fields.get("at") else None
+
+
+def bad(error: BadTweet) -> Trouble:
+    """What models refused, with the field to correct."""
+    return Trouble(422, error.code, error.message, FIELDS.get(error.code, "status"))
+
+
+# The whole -----------------------------------------------------------------------------------------------------------
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application. Redis and X may be away: it starts, and says so where it matters."""
+    models.connect(settings)
+    models.create_tables()
+    queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
+    app = Starlette(
+        routes=ROUTES,
+        middleware=guard.around(settings, show_error),
+        exception_handlers=dict.fromkeys((*ERRORS, Exception), show_error),
+    )
+    app.state.settings = settings
+    return app
+
+
+ROUTES = [
+    Route("/", home),
+    Route("/login", sign_in.login, methods=["POST"]),
+    Route("/oauth/callback", sign_in.callback),
+    Route("/logout", sign_in.logout, methods=["POST"]),
+    Route("/tweets", post_tweet, methods=["POST"]),
+    Route("/status/{job_id}", status),
+    Route("/tweets/{job_id}", cancel, methods=["DELETE"]),
+    Route("/tweets/{job_id}/cancel", cancel, methods=["POST"]),
+    Route("/tweets/{job_id}", edit, methods=["PATCH"]),
+    Route("/tweets/{job_id}/retry", send_again, methods=["POST"]),
+    Route("/livez", health.livez),
+    Route("/healthz", health.healthz),
+    Mount("/static", StaticFiles(directory=Path(__file__).resolve().parent / "static")),
+]
+
+
+def __getattr__(name: str) -> Starlette:
+    """`uvicorn web:app` makes the app; importing this file alone reads no settings and opens nothing."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    made = globals()["app"] = create_app(configuration.load())
+    return made
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    settings = configuration.load()
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    listener = listen(settings.host, settings.port)
+    log.info("web on %s; %s", settings.public_url, settings)
+    try:
+        app = create_app(settings)
+    except peewee.OperationalError as error:
+        sys.exit(f"the database does not answer ({str(error).splitlines()[0]}): see that it runs, and DATABASE_URL")
+    # Keep-alive longer than the router in front keeps a connection, so that it never sends into one we close. The
+    # environment's WEB_CONCURRENCY does not count. No access log: the callback's address holds a verifier.
+    config = uvicorn.Config(
+        app, workers=1, timeout_keep_alive=100, timeout_graceful_shutdown=20, access_log=False, log_config=None,
+        server_header=False,
+    )  # fmt: skip
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The socket we serve on. Exits with one line when it cannot be had."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"port {port} is in use by another program: stop it, or choose another one with PORT={port + 10}")
+        sys.exit(f"cannot listen on {host} port {port} ({error.strerror}): set HOST and PORT to what this machine has")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""`python worker.py` works: it runs the one task of this app, which brings a tweet to X once, or says why not.
+
+Nothing is sent twice: whether X took a tweet is either known or the tweet is uncertain, and then a person decides.
+"""
+
+import os
+import queue
+import sys
+
+if not hasattr(queue, "__path__"):  # the standard library's came first: lend it our names
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    queue.__path__ = [os.path.join(sys.path[0], "queue")]
+    import queue._names
+
+import logging
+import random
+import time
+
+import models
+import settings as configuration
+import x_api
+from reasons import reason
+from settings import Settings
+
+CREDIT_WAIT = 600.0  # seconds until we ask again whether the app may send
+SHORTEST_WAIT, LONGEST_WAIT = 60.0, 900.0  # seconds, when X says "later" but not when, or names no sensible time
+SENSIBLE_WAIT = 24 * 3600.0  # seconds; the longest of X's limits is a day
+
+log = logging.getLogger("tweetnow.worker")
+settings: Settings
+
+
+@queue.task(retries=8, timeout=30)
+def post_tweet(tweet_id: int) -> str:
+    """Do what the row says: nothing at an end or for an old job, later when it is due later, else send it."""
+    with models.database.connection_context():
+        tweet = models.Tweet.get_or_none(models.Tweet.id == tweet_id)
+        job = queue.current_job()
+        if tweet is None or (job and job.id != tweet.job_id):
+            return "not its job"
+        if tweet.state == "sending":  # whoever was sending it died before the answer was written down
+            tweet.record_uncertain(reason("interrupted"))
+        elif tweet.state in models.WAITING:
+            wait = (tweet.wakes_at or 0) / 1000 - time.time()
+            if wait > 0:
+                raise queue.Snooze(wait)
+            publish(tweet)
+        return tweet.state
+
+
+def publish(tweet: models.Tweet) -> None:
+    """Sign, write down that X is about to get it, send at once, and write down what came back."""
+    try:
+        signed = x_api.prepare_tweet(settings, tweet.user.credentials(), tweet.text)
+    except models.Unreadable:
+        tweet.record_failed(reason("keys_changed"))
+        return
+    if not tweet.start_sending():
+        raise queue.Snooze(0)  # changed since it was read: read it again
+    try:
+        x_tweet_id = x_api.send(signed)
+        log.info("X took tweet=%s as %s", tweet.id, x_tweet_id)  # known, even if the next line fails
+        tweet.record_sent(x_tweet_id)
+    except x_api.NotSent as error:
+        not_sent(tweet, error)
+    except x_api.Refused as error:
+        tweet.record_failed(error.reason)
+    except x_api.Unknown as error:
+        tweet.record_uncertain(error.reason)
+    except BaseException:  # a time limit, a defect, a database that went away: X may have it
+        tweet.record_uncertain(reason("interrupted"))
+        raise
+
+
+def not_sent(tweet: models.Tweet, error: x_api.NotSent) -> None:
+    """X has nothing of it: try again when X says so, after the operator has acted, or as the queue does on failure."""
+    if isinstance(error, x_api.RateLimited):
+        wait_for_x(tweet, error, rate_limit_wait(error.reset, time.time(), random.random()))
+    if isinstance(error, x_api.OutOfCredit):
+        log.error(
+            "X refuses this app as out of credit or over its cap. Nothing is posted until that is mended: console.x.com"
+        )
+        wait_for_x(tweet, error, CREDIT_WAIT)
+    job = queue.current_job()
+    if job and job.last_attempt:
+        tweet.record_failed(reason("gave_up"))
+    else:
+        tweet.record_waiting(error.reason)
+    raise error
+
+
+def wait_for_x(tweet: models.Tweet, error: x_api.NotSent, seconds: float) -> None:
+    """Keep the tweet queued for so long. Uses no attempt."""
+    tweet.record_waiting(error.reason, int((time.time() + seconds) * 1000))
+    raise queue.Snooze(seconds)
+
+
+def rate_limit_wait(reset: float | None, now: float, chance: float) -> float:
+    """Return how many seconds to wait, with up to a tenth and five more so that not all come back at once."""
+    wait = SHORTEST_WAIT if reset is None or reset < now - SHORTEST_WAIT else max(reset - now, 1.0)
+    if wait > SENSIBLE_WAIT:
+        wait = LONGEST_WAIT
+    return wait + chance * (wait / 10 + 5)
+
+
+def start(environment: Settings) -> None:
+    """Connect to what the settings name. Opens nothing yet: database and Redis may be away."""
+    global settings
+    settings = environment
+    models.connect(settings)
+    queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
+
+
+def main() -> None:
+    """Work until SIGTERM or Ctrl-C."""
+    start(configuration.load())
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    models.create_tables()
+    log.info("worker with %s threads on %s; %s", settings.worker_threads, ", ".join(settings.worker_queues), settings)
+    queue.Worker(queues=settings.worker_queues, threads=settings.worker_threads).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What X's answers mean: the errors that say what a caller may conclude, and how they are read out of an answer.
+
+X answers in two shapes of JSON, and from its edge in HTML, XML or nothing at all.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from reasons import Reason, reason
+
+LIMITS = ("x-rate-limit", "x-user-limit-24hour", "x-app-limit-24hour")
+
+
+class XError(Exception):
+    """The root. `reason` says it in words for the person."""
+
+    def __init__(self, why: Reason) -> None:
+        super().__init__(f"{why.code}: {why.message}")
+        self.reason = why
+
+
+class NotSent(XError):
+    """X certainly has not taken it. Trying again is safe."""
+
+
+class RateLimited(NotSent):
+    """X wants us to wait until `reset` (Unix seconds; None when it did not say)."""
+
+    def __init__(self, why: Reason, reset: float | None) -> None:
+        super().__init__(why)
+        self.reset = reset
+
+
+class OutOfCredit(NotSent):
+    """The app may send nothing more, for anybody, until its operator has done something."""
+
+
+class Refused(XError):
+    """X read it and said no. The same again gets the same answer."""
+
+
+class Unknown(XError):
+    """X may have taken it or not. Sending again may publish it twice."""
+
+
+def conclude(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Say what an answer to a post means: return the id of the tweet, or raise NotSent, Refused or Unknown."""
+    answer = decoded(body)
+    if 200 <= status < 300:
+        data = answer.get("data")
+        tweet_id = data.get("id") if isinstance(data, dict) else None
+        if status == 201 and isinstance(tweet_id, str) and tweet_id.isascii() and tweet_id.isdigit():
+            return tweet_id
+        raise Unknown(reason("no_answer", f"it answered {status} without naming a tweet"))
+    if not 400 <= status < 500:
+        raise Unknown(reason("no_answer", f"it answered {status}"))
+    if status == 402 or _kind(answer) in ("usage-capped", "UsageCapExceeded", "credits", "credits-depleted"):
+        raise OutOfCredit(reason("out_of_credit"))
+    if status == 429:
+        raise RateLimited(reason("rate_limited"), _reset(headers))
+    raise Refused(_refusal(status, answer))
+
+
+def _refusal(status: int, answer: dict[str, Any]) -> Reason:
+    """Put a refusal into words a person can act on."""
+    detail = detail_of(answer) or f"status {status}"
+    words = detail.lower()
+    if status == 401:
+        return reason("signed_out")
+    if "duplicate" in words:
+        return reason("duplicate")
+    if "too long" in words:
+        return reason("too_long")
+    if _kind(answer) in ("oauth1-permissions", "client-forbidden", "unsupported-authentication"):
+        return reason("app_refused", detail)
+    return reason("not_permitted" if status == 403 else "refused", detail)
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """Return X's JSON object; an empty one for what is none."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _kind(answer: dict[str, Any]) -> str:
+    """X's problem type by its last part (the host before it has changed), or the title where there is none."""
+    kind = str(answer.get("type") or "about:blank").rsplit("/", 1)[-1]
+    return kind if kind != "about:blank" else str(answer.get("title"))
+
+
+def detail_of(answer: dict[str, Any]) -> str:
+    """Return X's own words, the most telling ones there are."""
+    errors = answer.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    told = first.get("message") if isinstance(first, dict) else None
+    return str(told or answer.get("detail") or answer.get("title") or "")
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    """When we may post again: the latest of the limits that are used up, in Unix seconds. None if X does not say."""
+    limits = [limit for limit in LIMITS if headers.get(f"{limit}-remaining") == "0"] or LIMITS[:1]
+    resets = [headers.get(f"{limit}-reset", "") for limit in limits]
+    return max((float(reset) for reset in resets if reset.isascii() and reset.isdigit()), default=None)
