@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +26,7 @@ def around(settings: Settings, refuse: Callable[[Request, Exception], Response])
     policy = content_policy(x | {"https://twitter.com"} if settings.production else x)
     name = "__Host-session" if settings.production else "session"  # the prefix: no other host can have set it
     return [
+        Middleware(GZipMiddleware, minimum_size=2000),  # pages and files; no page holds a secret that this could betray
         Middleware(headers, policy=policy, secure=settings.production),
         Middleware(
             SessionMiddleware, secret_key=settings.session_secret, session_cookie=name,

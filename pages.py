@@ -20,10 +20,10 @@ from starlette.templating import Jinja2Templates
 
 import models
 import tweet_text
-from models import Tweet, User
+from models import BadTweet, Tweet, User
 
 log = logging.getLogger("tweetnow.web")
-RECENT, UPCOMING = 30, 100  # cards on the page
+RECENT, UPCOMING = 20, 100  # cards on the page
 WORDS = {
     "scheduled": "Scheduled for",
     "queued": "Queued",
@@ -58,6 +58,12 @@ class Trouble(Exception):
         self.status, self.code, self.message, self.field = status, code, message, field
 
 
+REUSED = (
+    "This form has sent a tweet already, with other words, and it was accepted. To send these words as well press the "
+    "button once more (programs: use a new key)."
+)
+# Which field a code of BadTweet is about; the others are about the text.
+FIELDS = dict.fromkeys(("past", "too_far", "bad_time", "no_such_time"), "at") | {"bad_zone": "tz", "bad_key": "key"}
 HALF = re.compile("[\ud800-\udfff]")  # no database and no page can hold one
 View = Callable[..., Response]
 
@@ -151,6 +157,12 @@ def show_trouble(request: Request, trouble: Trouble, **more: Any) -> Response:
         return render(request, "error.html", trouble.status, error=trouble)
     error = {"code": trouble.code, "message": trouble.message, "field": trouble.field}
     return JSONResponse({"error": error} | more, trouble.status)
+
+
+def bad(error: BadTweet) -> Trouble:
+    """What models refused, with the field to correct."""
+    message = REUSED if error.code == "key_reused" else error.message
+    return Trouble(422, error.code, message, FIELDS.get(error.code, "status"))
 
 
 def show_error(request: Request, error: Exception) -> Response:

@@ -1,10 +1,10 @@
-"""Who is at the browser: signing in at X, out, and the session in between. The three legs are in x_api.py."""
+"""Who is at the browser, and what is theirs: signing in at X, out, the session in between. x_api.py walks the legs."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 import x_api
-from models import User
+from models import Tweet, User
 from pages import Trouble, with_database
 
 FOREIGN = "This sign-in was not begun in this browser, or was used already. Nothing was changed: begin again."
@@ -13,6 +13,18 @@ FOREIGN = "This sign-in was not begun in this browser, or was used already. Noth
 def signed_in(request: Request) -> User | None:
     """The person whose browser this is."""
     return User.get_or_none(User.id == request.session.get("user"))
+
+
+def own_tweet(request: Request) -> Tweet:
+    """The tweet of the job in the path, for its owner. For anybody else there is none."""
+    job_id, user = request.path_params["job_id"], signed_in(request)
+    tweet = Tweet.for_job(job_id, user) if user else None
+    if tweet is None:
+        hint = "" if user else " Sign in first: only its owner can see it."
+        raise Trouble(
+            404, "unknown_job" if user else "signed_out", f"There is no tweet of yours with the job id {job_id}.{hint}"
+        )
+    return tweet
 
 
 def login(request: Request) -> Response:

@@ -38,7 +38,7 @@ _by_letter = "|".join(
     f"{letter}(?:{'|'.join(name[1:] for name in names)})" for letter, names in groupby(NAMES, itemgetter(0))
 )
 TOP = rf"(?:(?:{_by_letter})(?=[^0-9a-z@+-]|$)|xn--[\-0-9a-z]+)"
-# Both bounds and the possessive ++ are what keeps ten thousand dots from taking minutes.
+# Bounded, here and in URL: else ten thousand dots take minutes.
 SUBDOMAIN = rf"(?:(?![_-])[^{NOT_IN_NAME}]{{1,63}}+(?<![_-])\.)"
 DOMAIN = rf"(?:(?!-)[^{NOT_IN_NAME}_]{{1,63}}+(?<!-)\.)"
 PARENS = rf"\((?:[{IN_PATH}]++\)|[{IN_PATH}]*+\([{IN_PATH}]++\)[{IN_PATH}]*+\))"

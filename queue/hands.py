@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .errors import Unavailable
+from .errors import QueueError, Unavailable
 from .jobs import JobQueue, Token
 from .run import Run
 
@@ -95,6 +95,11 @@ class Hands:
         except Unavailable:
             self.others.appendleft((runs, verb, change))
             raise
+        except QueueError as error:  # let go of them: the beat finds jobs that we hold without knowing it, and releases
+            log.error("%s %s fails: %s", verb, [run.id for run in runs], error)
+            for run in runs:
+                self.held.pop(run.token, None)
+            return
         self.forget(runs, verb, answer if isinstance(answer, list) else [] if answer else [run.id for run in runs])
 
 

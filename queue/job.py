@@ -12,7 +12,7 @@ from .errors import BadOption, NotJSON, TooLarge
 MAX_ARGUMENTS = 64 * 1024  # bytes of args and kwargs as JSON
 MAX_ERROR = 2_000  # characters kept of an error
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _WORDS = str.maketrans("-_", "xy")
 
@@ -82,7 +82,7 @@ def checked_id(job_id: str) -> str:
 def to_json(value: Any, what: str) -> str:
     """Return the value as JSON. Raises NotJSON, naming it, if it has no such form."""
     try:
-        return _encode(value)
+        return encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJSON(f"{what} cannot be stored as JSON: {error}; pass ids and plain values") from None
 

@@ -18,13 +18,14 @@ from redis.retry import Retry as RedisRetry
 
 from . import keys
 from .errors import LONGEST, BadOption, QueueError, Unavailable, seconds
-from .job import Job, arguments, checked_id, cut, new_id, read, text
+from .job import Job, arguments, checked_id, cut, encode, new_id, read, text
 from .tasks import Task, as_task, checked_list
 
 CANCELLED_TTL = 3600.0  # seconds that a cancelled job is remembered
 DEADLY_CRASHES = 3
 CRASH_DELAY = 10.0  # seconds before a job that crashed twice runs again; up to three times that
 PRODUCER_TIMEOUT = 0.9  # seconds for a connection and again for an answer: a typed error within two
+PASSING = ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")  # refusals
 CHUNK_JOBS, CHUNK_BYTES = 500, 1 << 20  # of one call of enqueue
 
 _FOLDER = Path(__file__).parent / "lua"
@@ -104,12 +105,12 @@ class JobQueue:
         """Store jobs given as `(task, *args)` and return their ids. All are looked at before the first is stored."""
         jobs = [_packed(as_task(target), tuple(args), {}, "") for target, *args in calls]
         for chunk in _chunks(jobs):
-            self._call("enqueue", *(value for job in chunk for value in job))
+            self._call("enqueue", encode(chunk))
         return [job[0] for job in jobs]
 
     def _enqueue_one(self, target: Task | str, args: tuple[Any, ...], kwargs: dict[str, Any], due: str) -> str:
         job = _packed(as_task(target), args, kwargs, due)
-        self._call("enqueue", *job)
+        self._call("enqueue", encode([job]))
         return job[0]
 
     def status(self, job_id: str) -> Job | None:
@@ -158,18 +159,18 @@ class JobQueue:
         *,
         queues: Sequence[str] = ("default",),
         lease: float = 15,
-        full: str = "{}",
+        full: Mapping[str, int] | None = None,
         finished: Sequence[tuple[Any, ...]] = (),
     ) -> Taken:
         """Take the most urgent jobs, and settle finished ones: (id, attempt, started_at, ttl in ms, result) each."""
-        flat = [value for job in finished for value in job]
-        answer = self._call("take", worker, _ms(lease), limit, full, len(queues), *queues, *flat)
+        batches = encode(full or {}), encode(queues), encode(finished)
+        answer = self._call("take", worker, _ms(lease), limit, *batches)
         now, wait, more, lost, lines = answer
         return Taken(now, None if wait < 0 else wait / 1000, bool(more), _texts(lost), _texts(lines))
 
     def finish(self, worker: str, finished: Sequence[tuple[Any, ...]]) -> list[str]:
         """Settle finished jobs, as in `take`. Returns the ids that this worker no longer holds."""
-        return _texts(self._call("finish", worker, *(value for job in finished for value in job)))
+        return _texts(self._call("finish", worker, encode(finished)))
 
     def retry(self, worker: str, token: Token, delay: float, error: str) -> bool:
         """Put a failed job on the schedule. False if the token is no longer the job's: nothing is changed."""
@@ -238,8 +239,8 @@ class JobQueue:
         except (RedisError, OSError) as error:
             if isinstance(error, ReadOnlyError):  # a replica since the failover: look for the primary anew
                 self.redis.connection_pool.disconnect(inuse_connections=False)
-            if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
-                raise QueueError(f"a key of {self.ns} has another type than it should: {error}") from error
+            if type(error) is ResponseError and not any(code in str(error) for code in PASSING):
+                raise QueueError(f"Redis cannot do this with what lies in {self.ns}: {error}") from error
             raise Unavailable(f"Redis is away or refuses: {error}") from error
 
 

@@ -52,7 +52,7 @@ class Timekeeper:
 
     def look_at(self, moment: float) -> None:
         """Have a look no later than at this moment."""
-        if moment < self.next_look:
+        if moment < self.next_look and not self.wake.is_set():
             self.wake.set()
 
     def note_due(self, moment: float) -> None:

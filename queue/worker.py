@@ -8,7 +8,6 @@
 The clock, leases and time limits are timekeeper.py's. Three connections, whatever N: leading, settling, beating.
 """
 
-import json
 import logging
 import os
 import random
@@ -151,9 +150,12 @@ class Worker:
                     self._doze()
                     if self.stopping.is_set():
                         break
-                if batch := self._take():
-                    return batch
+                batch = self._take()
+                if misses:
+                    log.info("Redis is back")
                 misses = 0
+                if batch:
+                    return batch
             except QueueError as error:
                 misses += 1
                 log.log(logging.WARNING if misses == 1 else logging.DEBUG, "wait for Redis: %s", error)
@@ -185,7 +187,7 @@ class Worker:
                 most,
                 queues=self.queues,
                 lease=self.time.lease,
-                full=json.dumps(full),
+                full=full,
                 finished=settlements(done),
             )
         except BaseException:

@@ -334,15 +334,15 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     in_states(desk)
     for width, height in WIDTHS.items():
-        for scheme in ("light", "dark"):
+        for scheme, night in (("light", ""), ("dark", "-dark")):
             options: dict[str, Any] = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
             stranger = desk.open(**options)
-            keep(stranger, folder / f"welcome-{width}-{scheme}.png")
+            keep(stranger, folder / f"welcome-{width}{night}.png")
             page = desk.sign_in("ada", **options)
             page.get_by_label("Your tweet").fill("A tweet in the making, with a link: https://example.com/a/long/way")
-            keep(page, folder / f"desk-{width}-{scheme}.png")
+            keep(page, folder / f"sent-{width}{night}.png")
             page.get_by_text("Send later").click()
-            keep(page, folder / f"later-{width}-{scheme}.png")
+            keep(page, folder / f"later-{width}{night}.png")
 
 
 def in_states(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from queue.jobs import connected
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -42,9 +43,11 @@ def database_in(folder: Path, **environ: str) -> Iterator[None]:
 @pytest.fixture
 def ada(tmp_path: Path, redis_url: str) -> Iterator[User]:
     """A person, in a fresh database beside an empty queue."""
-    queue.connect(redis_url)
+    first = queue.connect(redis_url)
     with database_in(tmp_path):
         yield User.sign_in("1815121001", "ada", "token-of-ada", "secret-of-ada")
+    for jobs in (first, connected()):
+        jobs.redis.close()
 
 
 def code_of(call: object, *args: object, **kwargs: object) -> str:

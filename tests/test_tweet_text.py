@@ -114,15 +114,13 @@ def test_the_judge_agrees(chunks: list[str], between: str) -> None:
     assert weight(text) == judged(text)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "unit", [".", "a.", "www.", "com.", "日.", "a-", "a.co/(", "x.co/!", "http://", "🐦\u200d", "-" * 62 + "a."]
 )
 def test_no_text_is_slow(unit: str) -> None:
-    """Ten thousand characters made to be slow take a tenth of a second; a counter that tries all ways takes minutes."""
-    found = problem((unit * 10_000)[:10_000])
-    assert found is not None
-    assert found[0] == "too_long"
+    """Texts made to be slow take time by their length, not its square: half a second here, against minutes."""
+    assert weight((unit * 50_000)[:50_000]) > LIMIT
 
 
 def test_the_limit_itself() -> None:

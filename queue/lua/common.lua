@@ -96,16 +96,23 @@ local function add_failure(id)
   redis.call("HSET", job_key(id), "failures", (tonumber(redis.call("HGET", job_key(id), "failures")) or 0) + 1)
 end
 
-local function finish(running, worker, id, attempt, started, ttl, result)
-  local state, stop = held(id, worker, attempt, started)
-  if state == "running" then
-    redis.call("LREM", running, -1, id)
-    if stop then redis.call("HDEL", job_key(id), "reason") end
-    redis.call("HSET", job_key(id), "state", "done", "finished_at", now)
-    if result ~= "" then redis.call("HSET", job_key(id), "result", result) end
-    redis.call("PEXPIRE", job_key(id), ttl)
-    return 1
+local function finish(worker, jobs) -- returns the ids that this worker no longer holds
+  local running, lost, done = place("list", "running", worker), {}, 0
+  for _, job in ipairs(jobs) do
+    local id, attempt, started, ttl, result = unpack(job)
+    local state, stop = held(id, worker, attempt, started)
+    if state == "running" then
+      redis.call("LREM", running, -1, id)
+      redis.call("HSET", job_key(id), "state", "done", "finished_at", now)
+      if result ~= "" then redis.call("HSET", job_key(id), "result", result) end
+      if stop then redis.call("HDEL", job_key(id), "reason") end
+      redis.call("PEXPIRE", job_key(id), ttl)
+      done = done + 1
+    elseif state ~= "done" then
+      lost[#lost + 1] = id
+    end
   end
-  return state == "done" and 0 or nil -- 0: was done before
+  if done > 0 then count("done", done) end
+  return lost
 end
 

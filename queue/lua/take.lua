@@ -1,20 +1,14 @@
 -- take: settle what was just finished, promote what is due, hand out what waits. One round trip is a worker's turn.
 -- ARGV[2] worker  ARGV[3] lease in ms  ARGV[4] most jobs  ARGV[5] JSON: task -> how many of it make a full batch
--- ARGV[6] n  ARGV[7..6+n] lists, most urgent first  then five for each finished job: id, attempt, started_at, ttl in ms, result
+-- ARGV[6] JSON: lists, most urgent first  ARGV[7] JSON: finished jobs, as in `finish`
 -- Returns {now, ms until the next due job or -1, 1 if a list holds more, {ids no longer ours}, {job, ...}}; a job is its
 -- fields in the order of `fields` below, one a line. Move, lease, attempt, worker and state are one step: until it is
 -- settled a job stays in this worker's running list, so a crash loses nothing.
 local worker, lease, most, full = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), cjson.decode(ARGV[5])
-local last_name = 6 + tonumber(ARGV[6])
+local lost = finish(worker, cjson.decode(ARGV[7]))
 local running = place("list", "running", worker)
 local scheduled = place("zset", "scheduled")
 local PROMOTE, DROP = 500, 500 -- bounded work a call; what is left is rung for
-
-local lost, done = {}, 0
-for i = last_name + 1, #ARGV, 5 do
-  local settled = finish(running, worker, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
-  if settled then done = done + settled else lost[#lost + 1] = ARGV[i] end
-end
 
 local due = redis.call("ZRANGEBYSCORE", scheduled, "-inf", now, "LIMIT", 0, PROMOTE)
 for _, id in ipairs(due) do
@@ -77,8 +71,7 @@ end
 
 local paused = place("set", "paused")
 local open = {}
-for i = 7, last_name do
-  local name = ARGV[i]
+for _, name in ipairs(cjson.decode(ARGV[6])) do
   if redis.call("SISMEMBER", paused, name) == 0 then
     open[#open + 1] = name
     place("list", "bell", name) -- else nobody could sleep on it
@@ -104,5 +97,4 @@ if next_due[1] then
   end
 end
 if #jobs > 0 then redis.call("ZADD", place("zset", "workers"), now + lease, worker); count("waited", waited); count("taken", #jobs) end
-if done > 0 then count("done", done) end
 return { now, wait, more, lost, jobs }

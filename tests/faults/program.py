@@ -84,9 +84,10 @@ def fuse(path: str) -> None:
 
 
 @queue.task(backoff=lambda failures, jitter: 0.1)
-def fails_once() -> None:
-    """Fail at the first attempt."""
+def fails_once(seconds: float = 0) -> None:
+    """Fail at the first attempt, after so long."""
     note("start")
+    time.sleep(seconds)
     job = queue.current_job()
     if job is not None and job.failures == 0:
         raise ValueError("the first time")

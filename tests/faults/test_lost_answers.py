@@ -33,13 +33,18 @@ def test_a_take_whose_answer_was_lost_is_found_by_the_beat(crew: Crew, proxy: Pr
 
 
 def test_a_take_whose_answer_is_only_late_is_not_taken_for_lost(crew: Crew, proxy: Proxy) -> None:
-    """Also when the beats follow one another quickly, as they do when leases of other workers end."""
-    crew.start(proxy.url, lease=9, beat=3)
-    crew.all_done([crew.jobs.enqueue("quick")])
-    now, _ = crew.redis.time()
-    proxy.lose(verb_sha("take"), reply=b"late-job", delay=1.5)
-    crew.redis.zadd(crew.key("workers"), {f"ghost-{n}": now * 1000 + 1000 + 200 * n for n in range(30)})
-    crew.jobs.enqueue(queue.named("sleepy", id="late-job"), 3)
+    """Also when two beats follow one another quickly, as they do when another worker's lease is about to end."""
+    lease, beat = 6, 2
+    crew.start(proxy.url, lease=lease, beat=beat)
+    crew.all_done([crew.jobs.enqueue("quick")])  # loads the script
+    [name] = crew.register()
+    first = crew.redis.zscore(crew.key("workers"), name)
+    wait_until(lambda: crew.redis.zscore(crew.key("workers"), name) > first + beat * 500, 10, "the next beat")
+    time.sleep(beat * 0.6)
+    next_beat = crew.redis.zscore(crew.key("workers"), name) - (lease - beat) * 1000
+    crew.redis.zadd(crew.key("workers"), {"ghost": next_beat + 200})  # so that there is a beat then, too
+    proxy.lose(verb_sha("take"), reply=b"late-job", delay=1.4)
+    crew.jobs.enqueue(queue.named("sleepy", id="late-job"), 1)
     job = crew.done("late-job", 20)
 
     assert len(proxy.lost) == 1

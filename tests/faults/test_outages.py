@@ -29,7 +29,8 @@ def test_workers_go_on_by_themselves_after_an_outage(
         crew.all_done(before)
         during = crew.jobs.enqueue_many([("sleepy", 1.5)] * 3)
         across = crew.jobs.enqueue_many([("sleepy", 7)] * 3)
-        for job_id in during + across:
+        failing = crew.jobs.enqueue("fails_once", 1.5)
+        for job_id in [*during, *across, failing]:
             crew.started(job_id)
         end(server)
         used = sum(worker.cpu() for worker in workers)
@@ -41,10 +42,12 @@ def test_workers_go_on_by_themselves_after_an_outage(
         crew.done(after)
         resumed = time.monotonic() - back
         jobs = crew.all_done([*before, *during, *across, after])
+        retried = crew.done(failing)
 
     assert resumed <= 10
     assert used <= OUTAGE * 2 * 0.1
     assert {(job.attempt, job.crashes, job.failures) for job in jobs} == {(1, 0, 0)}
+    assert (retried.attempt, retried.crashes, retried.failures) == (2, 0, 1)
     print(f"resumed after {resumed:.2f} s; both used {used / OUTAGE:.1%} of a processor")
 
 

@@ -1,12 +1,11 @@
 """Fixtures of the contract tests: a queue whose clock stands still, a look into its Redis, and the law of conservation."""
 
 from collections.abc import Callable, Iterator
+from queue import JobQueue
+from queue.tasks import Registry
 
 import pytest
 import redis
-
-from queue import JobQueue
-from queue.tasks import Registry
 
 from tests.servers import RedisServer
 

@@ -1,22 +1,22 @@
 """What the contract tests share: a clock, a look at where every job lies, tokens, and workers in threads."""
 
-import json
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from queue import JobQueue, Worker, keys, named
+from queue.jobs import Taken, Token
+from queue.tasks import Registry, Task
 from typing import Any
 
 import redis
 
-from queue import JobQueue, Worker, keys, named
-from queue.jobs import Taken, Token
-from queue.tasks import Registry
 from tests.servers import wait_until
 
 NS = "{queue}"
 START = 1_800_000_000_000  # ms; where the tests' clock stands at first
+JOB = f"{NS}:job:"
 DAY = 24 * 3600
 PLACES = {
     "list": ["pending:.+", "running:.+", "dead", "bell:.+"],
@@ -49,7 +49,7 @@ def tokens(taken: Taken) -> list[Token]:
 
 def take(jobs: JobQueue, worker: str = "ann", limit: int = 1, **options: Any) -> list[Token]:
     """Take up to so many jobs, in one batch if they are called greet, and return their tokens."""
-    return tokens(jobs.take(worker, limit, **{"full": json.dumps({"greet": limit})} | options))
+    return tokens(jobs.take(worker, limit, **{"full": {"greet": limit}} | options))
 
 
 def take_one(jobs: JobQueue, worker: str = "ann", **options: Any) -> Token:
@@ -61,6 +61,11 @@ def take_one(jobs: JobQueue, worker: str = "ann", **options: Any) -> Token:
 def finish(jobs: JobQueue, token: Token, worker: str = "ann", result: str = "", ttl: int = 60_000) -> bool:
     """Finish one job; False if the token is no longer its."""
     return jobs.finish(worker, [(*token, ttl, result)]) == []
+
+
+def held(jobs: JobQueue, worker: str = "ann") -> dict[Token, bool]:
+    """Beat; return the tokens that the worker holds, and whether they were asked to stop."""
+    return jobs.beat(worker, 15)[-1]
 
 
 def add(jobs: JobQueue, *ids: str, queue: str = "default", task: str = "greet") -> list[str]:
@@ -84,7 +89,7 @@ def buried(jobs: JobQueue, job_id: str = "a") -> Token:
 class Look:
     """What lies in Redis, for reading and for putting things there by hand."""
 
-    def __init__(self, raw: "redis.Redis[str]") -> None:
+    def __init__(self, raw: redis.Redis) -> None:
         self.raw: Any = raw
 
     def pending(self, name: str = "default") -> list[str]:
@@ -141,21 +146,32 @@ class Look:
         kind = self.raw.type(key)
         read = {"list": lambda: self.raw.lrange(key, 0, -1), "hash": lambda: self.raw.hgetall(key)}
         read |= {"set": lambda: self.raw.smembers(key), "zset": lambda: self.raw.zrange(key, 0, -1, withscores=True)}
-        return read.get(kind, lambda: self.raw.get(key))()
+        read |= {"stream": lambda: self.raw.xrange(key), "string": lambda: self.raw.get(key)}
+        return read[kind]()
 
     def problems(self) -> list[str]:
         """Return what contradicts "each accepted id is in exactly one place, the one that its state says"."""
-        kinds = {key: self.raw.type(key) for key in self.raw.keys("*")}
+        kinds = self._each("type", self.raw.keys("*"))
+        ttls = self._each("pttl", list(kinds))
         found = [f"{key} is a {kind}" for key, kind in kinds.items() if not _expected(key, kind)]
-        found += [f"{key} has no TTL" for key in kinds if _temporary(key) and self.raw.ttl(key) < 0]
-        found += [f"{key} holds more than one token" for key in kinds if ":bell:" in key and self.raw.llen(key) > 1]
-        places = self._places(kinds)
-        jobs = {key.removeprefix(f"{NS}:job:"): self.raw.hgetall(key) for key in kinds if key.startswith(f"{NS}:job:")}
-        found += [f"{job_id!r} in {places[job_id]} has no hash" for job_id in places.keys() - jobs.keys()]
-        for job_id, fields in jobs.items():
-            found += _misplaced(job_id, fields, places.get(job_id, []), self.ttl(job_id))
+        found += [f"{key} has no TTL" for key in kinds if _temporary(key) and ttls[key] < 0]
+        found += [
+            f"{key} holds more than one token"
+            for key in kinds
+            if key.startswith(f"{NS}:bell:") and self.raw.llen(key) > 1
+        ]
+        places, jobs = self._places(kinds), self._each("hgetall", [key for key in kinds if key.startswith(JOB)])
+        found += [f"{job_id!r} in {places[job_id]} has no hash" for job_id in places if JOB + job_id not in jobs]
+        for key, fields in jobs.items():
+            found += _misplaced(key.removeprefix(JOB), fields, places.get(key.removeprefix(JOB), []), ttls[key])
         held = {key.removeprefix(f"{NS}:running:") for key in kinds if key.startswith(f"{NS}:running:")}
         return found + [f"{worker} holds jobs and is not registered" for worker in held - self.workers().keys()]
+
+    def _each(self, command: str, names: Sequence[str]) -> dict[str, Any]:
+        pipe = self.raw.pipeline(transaction=False)
+        for name in names:
+            pipe.execute_command(command, name)
+        return dict(zip(names, pipe.execute(), strict=True))
 
     def _places(self, kinds: dict[str, str]) -> dict[str, list[str]]:
         places: dict[str, list[str]] = defaultdict(list)
@@ -189,10 +205,28 @@ def _misplaced(job_id: str, fields: dict[str, str], places: Sequence[str], ttl: 
     return found if (ttl < 0) == lasting else [*found, f"{job_id!r} is {state} in {list(places)} with a TTL of {ttl}"]
 
 
+def define(tasks: Registry, function: Callable[..., object], name: str = "greet", **options: Any) -> Task:
+    """Register a task of one test. It is retried at once unless told otherwise."""
+    return tasks.add(Task(name, function, **{"backoff": lambda failures, jitter: 0.0} | options))
+
+
+class Gate:
+    """A task that says when it has been reached, and goes on when the test opens it. Call it with False to pass."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, stop: bool = True) -> str:
+        """Wait at the gate."""
+        if stop:
+            self.reached.set()
+            self.opened.wait(60)
+        return "passed"
+
+
 @contextmanager
-def working(jobs: JobQueue, tasks: Registry, threads: int = 2, **options: Any) -> Iterator[Worker]:
+def working(worker: Worker) -> Iterator[Worker]:
     """Run a worker in threads of this process while the block lasts; then stop it and wait for its end."""
-    worker = Worker(jobs=jobs, tasks=tasks, threads=threads, **{"lease": 1.5, "beat": 0.4, "grace": 5} | options)
     thread = threading.Thread(target=worker.run, name="the worker")
     thread.start()
     try:
@@ -201,6 +235,11 @@ def working(jobs: JobQueue, tasks: Registry, threads: int = 2, **options: Any) -
         worker.stop()
         thread.join(30)
     assert not thread.is_alive(), "the worker did not stop"
+
+
+def a_worker(jobs: JobQueue, tasks: Registry, threads: int = 2, **options: Any) -> Worker:
+    """Return a worker whose lease and beat are short, so that nothing is waited for long."""
+    return Worker(jobs=jobs, tasks=tasks, threads=threads, **{"lease": 1.5, "beat": 0.4, "grace": 5} | options)
 
 
 def wait_for(jobs: JobQueue, job_id: str, *states: str, seconds: float = 20.0) -> Any:

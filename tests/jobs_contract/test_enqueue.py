@@ -148,7 +148,11 @@ def test_enqueue_in_puts_a_job_on_the_schedule(jobs: JobQueue, look: Look) -> No
     other = jobs.enqueue_in(timedelta(minutes=2), "greet")
 
     assert look.scheduled() == {job_id: START + 90_000, other: START + 120_000}
-    assert (look.job(job_id)["state"], look.job(job_id)["due_at"], look.pending()) == ("scheduled", str(START + 90_000), [])
+    assert (look.job(job_id)["state"], look.job(job_id)["due_at"], look.pending()) == (
+        "scheduled",
+        str(START + 90_000),
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +188,21 @@ def test_a_delay_of_nothing_runs_at_once(jobs: JobQueue, look: Look) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "naïve 🐦", "\x00", "\n\r\t\"\\", "\ud83d", "a\ud800z\udfff", "\u2028", [[]], {"": {"": None}}, 1e300, -0.0, 2**80, True],
+    [
+        "",
+        "naïve 🐦",
+        "\x00",
+        '\n\r\t"\\',
+        "\ud83d",
+        "a\ud800z\udfff",
+        "\u2028",
+        [[]],
+        {"": {"": None}},
+        1e300,
+        -0.0,
+        2**80,
+        True,
+    ],
     ids=ascii,
 )
 def test_arguments_come_back_as_they_were(jobs: JobQueue, value: Any) -> None:

@@ -45,7 +45,9 @@ def test_the_right_token_settles(jobs: JobQueue, look: Look, verb: str) -> None:
 
 
 @each_verb
-def test_a_repeat_gets_the_first_answer_and_changes_nothing(jobs: JobQueue, look: Look, clock: Clock, verb: str) -> None:
+def test_a_repeat_gets_the_first_answer_and_changes_nothing(
+    jobs: JobQueue, look: Look, clock: Clock, verb: str
+) -> None:
     """An answer was lost and the call is made again, a while later."""
     token = running(jobs)
     settle(verb, jobs, token)
@@ -136,7 +138,9 @@ def test_the_first_verb_wins(jobs: JobQueue, look: Look, verb: str, first: str) 
 
 
 @each_verb
-def test_a_settled_job_taken_anew_is_not_settled_by_the_old_token(jobs: JobQueue, look: Look, clock: Clock, verb: str) -> None:
+def test_a_settled_job_taken_anew_is_not_settled_by_the_old_token(
+    jobs: JobQueue, look: Look, clock: Clock, verb: str
+) -> None:
     """Its worker retried it and took it again: a late repeat of the old call changes nothing."""
     old = running(jobs)
     jobs.retry("ann", old, 0, "an error")

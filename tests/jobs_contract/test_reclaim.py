@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers import each_redis
 
-from .helpers import START, Clock, Look, add, finish, running, take, take_one
+from .helpers import START, Clock, Look, add, finish, held, running, take, take_one
 
 pytestmark = each_redis
 
@@ -180,7 +180,17 @@ def test_beat_tells_what_the_worker_holds(jobs: JobQueue) -> None:
     first, second = running(jobs, "a"), running(jobs, "b")
     running(jobs, "c", "bob")
 
-    assert jobs.beat("ann", 15)[1] == {first: False, second: False}
+    assert held(jobs) == {first: False, second: False}
+
+
+def test_beat_tells_whether_the_lease_had_held(jobs: JobQueue, clock: Clock) -> None:
+    """A worker that was frozen past its own lease must know, before it reclaims from others that froze with it."""
+    kept = [jobs.beat("ann", 15)[1]]
+    for seconds in (1, 14.999, 15, 16):
+        clock.advance(seconds)
+        kept.append(jobs.beat("ann", 15)[1])
+
+    assert kept == [False, True, True, False, False]
 
 
 def test_beat_keeps_a_card_of_the_worker(jobs: JobQueue, look: Look) -> None:

@@ -33,7 +33,18 @@ def nested(depth: int) -> list[Any]:
 
 circle: list[Any] = []
 circle.append(circle)
-NOT_JSON = [{1, 2}, object(), b"bytes", math.nan, math.inf, {"k": -math.inf}, {(1, 2): 3}, datetime(2026, 1, 1), 1j, circle]
+NOT_JSON = [
+    {1, 2},
+    object(),
+    b"bytes",
+    math.nan,
+    math.inf,
+    {"k": -math.inf},
+    {(1, 2): 3},
+    datetime(2026, 1, 1),
+    1j,
+    circle,
+]
 
 
 @pytest.mark.parametrize("value", [*NOT_JSON, nested(100_000), 10**5000], ids=lambda value: type(value).__name__)
@@ -158,7 +169,9 @@ def test_a_bad_url_does_not_show_its_password() -> None:
     """Neither in the message nor in the chain of errors, also when the password breaks the URL."""
     with pytest.raises(BadOption) as caught:
         JobQueue.from_url("redis://user:secret/word@127.0.0.1:6379/0")
-    assert "secret" not in str(caught.value) + repr(caught.value.__context__ if not caught.value.__suppress_context__ else "")
+    assert "secret" not in str(caught.value) + repr(
+        caught.value.__context__ if not caught.value.__suppress_context__ else ""
+    )
     assert "word" not in str(caught.value)
 
 

@@ -155,9 +155,10 @@ def test_bury_trims_by_age(jobs: JobQueue, look: Look, clock: Clock) -> None:
 
 def test_bury_drops_ids_whose_hash_is_gone_or_alive_again(jobs: JobQueue, look: Look) -> None:
     """At the old end of the list lies what expired by itself, or was revived by hand: dropped, and not deleted."""
+    token = running(jobs)
     add(jobs, "alive")
     look.raw.rpush("{queue}:dead", "alive", "expired")
-    buried(jobs)
+    jobs.bury("ann", token, "failed", "an error")
 
     assert look.dead() == ["a"]
     assert look.pending() == ["alive"]
@@ -198,7 +199,14 @@ def test_revive_gives_a_dead_job_another_life(jobs: JobQueue, look: Look) -> Non
     assert (look.pending(), look.dead(), look.ttl("a")) == (["b", "a"], [], -1)
     job = jobs.status("a")
     assert job is not None
-    assert (job.state, job.failures, job.crashes, job.error, job.reason, job.finished_at) == ("pending", 0, 0, None, None, None)
+    assert (job.state, job.failures, job.crashes, job.error, job.reason, job.finished_at) == (
+        "pending",
+        0,
+        0,
+        None,
+        None,
+        None,
+    )
     take(jobs, limit=2)
 
 

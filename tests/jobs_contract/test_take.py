@@ -1,6 +1,5 @@
 """take: order, batches, stale ids, what is due, and the finished jobs it carries."""
 
-import json
 from queue import JobQueue, named
 
 import pytest
@@ -19,7 +18,12 @@ def test_take_moves_a_job_into_the_workers_hands(jobs: JobQueue, look: Look, clo
     taken = jobs.take("ann", lease=15)
 
     assert (look.pending(), look.running()) == ([], ["a"])
-    assert look.job("a") | {"state": "running", "attempt": "1", "worker": "ann", "started_at": str(START + 2000)} == look.job("a")
+    assert look.job("a") | {
+        "state": "running",
+        "attempt": "1",
+        "worker": "ann",
+        "started_at": str(START + 2000),
+    } == look.job("a")
     assert look.workers() == {"ann": START + 17_000}
     assert (taken.now, taken.ids, taken.more, taken.due_in) == (START + 2000, ["a"], False, None)
 
@@ -29,7 +33,18 @@ def test_take_gives_all_that_a_worker_needs(jobs: JobQueue) -> None:
     jobs.enqueue(named("greet", id="a", queue="low", retries=2), "Ada", polite=True)
     taken = jobs.take("ann", queues=["low"])
 
-    assert taken.lines[0].split("\n") == ["a", "1", "low", "greet", '["Ada"]', '{"polite":true}', "0", "0", "3", str(START)]
+    assert taken.lines[0].split("\n") == [
+        "a",
+        "1",
+        "low",
+        "greet",
+        '["Ada"]',
+        '{"polite":true}',
+        "0",
+        "0",
+        "3",
+        str(START),
+    ]
 
 
 def test_the_fields_of_a_job_survive(jobs: JobQueue, look: Look) -> None:
@@ -79,11 +94,11 @@ def test_take_leaves_other_lists_alone(jobs: JobQueue, look: Look) -> None:
 def test_take_no_more_than_the_limit(jobs: JobQueue, look: Look) -> None:
     """The limit holds, and says that there is more."""
     add(jobs, *"abcde")
-    taken = jobs.take("ann", 2, full=json.dumps({"greet": 100}))
+    taken = jobs.take("ann", 2, full={"greet": 100})
 
     assert (taken.ids, taken.more) == (["a", "b"], True)
     assert look.pending() == ["c", "d", "e"]
-    assert not jobs.take("ann", 100, full=json.dumps({"greet": 100})).more
+    assert not jobs.take("ann", 100, full={"greet": 100}).more
 
 
 def test_unknown_tasks_come_alone(jobs: JobQueue) -> None:
@@ -98,7 +113,7 @@ def test_a_batch_is_full_when_its_time_is(jobs: JobQueue) -> None:
     """Each job uses its share of the batch: two of five and one of two are nine tenths, another would be too much."""
     for task in ("five", "five", "two", "two", "five"):
         jobs.enqueue(task)
-    full = json.dumps({"five": 5, "two": 2})
+    full = {"five": 5, "two": 2}
 
     assert [len(jobs.take("ann", 100, full=full).ids) for _ in range(3)] == [3, 2, 0]
 
@@ -108,7 +123,7 @@ def test_a_full_batch_is_exactly_full(jobs: JobQueue, many: int) -> None:
     """No share is lost to rounding: as many as `full` says, not one less."""
     jobs.enqueue_many([("greet",)] * (many + 1))
 
-    assert len(jobs.take("ann", 1000, full=json.dumps({"greet": many})).ids) == many
+    assert len(jobs.take("ann", 1000, full={"greet": many}).ids) == many
 
 
 def test_a_job_that_crashed_is_taken_alone(jobs: JobQueue, look: Look, clock: Clock) -> None:
@@ -188,7 +203,7 @@ def test_many_stale_ids_are_dropped_in_bounded_steps(jobs: JobQueue, look: Look)
     for job_id in ids:
         jobs.cancel(job_id)
     add(jobs, "good")
-    takes = [jobs.take("ann", 100, full='{"greet": 100}') for _ in range(3)]
+    takes = [jobs.take("ann", 100, full={"greet": 100}) for _ in range(3)]
 
     assert [job_id for taken in takes for job_id in taken.ids] == ["good"]
     assert [taken.more for taken in takes] == [True, True, False]
@@ -351,8 +366,8 @@ def tokens_of(look: Look) -> tuple[str, str, str]:
 def test_a_hundred_at_once(jobs: JobQueue, look: Look) -> None:
     """The largest batch there is, carried and finished in one call."""
     ids = jobs.enqueue_many([("greet", number) for number in range(150)])
-    taken = jobs.take("ann", 100, full='{"greet": 100}')
-    rest = jobs.take("ann", 100, full='{"greet": 100}', finished=[(*token, 60_000, "1") for token in tokens(taken)])
+    taken = jobs.take("ann", 100, full={"greet": 100})
+    rest = jobs.take("ann", 100, full={"greet": 100}, finished=[(*token, 60_000, "1") for token in tokens(taken)])
 
     assert taken.ids + rest.ids == ids
     assert {look.job(job_id)["state"] for job_id in taken.ids} == {"done"}
