@@ -5,20 +5,19 @@
         |         |   `--------'`------> uncertain       a fact: what X took is written down whatever the row says.
         `---------'----> cancelled                       failed, uncertain and missed become queued again by hand.
 
-The row decides; its job in the queue is an alarm clock. So a row is committed before its job is made, and a queue that
-is away is a line in the log and no error: the tweet is accepted. Times are milliseconds since 1970.
+The row decides; its job in the queue is an alarm clock (alarm.py). Times are milliseconds since 1970.
 """
 
 import logging
 import queue
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import peewee
 
+import alarm
 import tweet_text
-from reasons import BadTweet, Reason
+from reasons import BadTweet, Reason, columns
 from settings import Settings
 from store import Row, Unreadable, database, lock_up, make_tables, open_store, unlock
 from times import due_ms, now_ms, resolve_time
@@ -83,7 +82,7 @@ class User(Row):
             if known := self._with_key(key, text):  # the same form, sent twice at once
                 return known
             raise
-        tweet.wake()
+        alarm.wake(tweet.id, tweet.job_id, due_at)
         return tweet
 
     def _with_key(self, key: str | None, text: str) -> "Tweet | None":
@@ -159,9 +158,9 @@ class Tweet(Row):
 
     def cancel(self) -> str:
         """Call it off: "cancelled", or "too late" when X may already have it."""
-        if not self._change(WAITING, state="cancelled", next_attempt_at=None, **_words(None)):
+        if not self._change(WAITING, state="cancelled", next_attempt_at=None, **columns(None)):
             return "cancelled" if self.state == "cancelled" else "too late"
-        self._tell_queue(lambda: queue.cancel(self.job_id))
+        alarm.stop(self.job_id)
         return "cancelled"
 
     def edit(self, text: str | None = None, at: datetime | float | None = None) -> str:
@@ -172,18 +171,18 @@ class Tweet(Row):
         if not self._change(WAITING, **changes or {"text": self.text}):
             return "too late"
         if at is not None:
-            self._tell_queue(self._move_alarm)
+            alarm.move(self.id, self.job_id, self.wakes_at or now_ms())
         return "changed"
 
     def send_again(self) -> "Tweet":
         """Send one that is over once more, under a new job id. One that is on its way already is left alone."""
-        old, fresh = self.job_id, {"due_at": None, "next_attempt_at": None, "job_id": queue.new_id(), **_words(None)}
+        old, fresh = self.job_id, {"due_at": None, "next_attempt_at": None, "job_id": queue.new_id(), **columns(None)}
         with database.atomic():
             again = self._change(OVER, state="queued", **fresh)
             if again:
                 OldJob.create(job_id=old, tweet=self)
         if again:
-            self.wake()
+            alarm.wake(self.id, self.job_id, None)
         elif self.state in ("sent", "cancelled"):
             raise BadTweet("too_late", f"This tweet is {self.state}: write a new one instead.")
         return self
@@ -200,7 +199,7 @@ class Tweet(Row):
     def record_sent(self, x_tweet_id: str) -> None:
         """X has it. A fact: true whatever somebody wrote meanwhile, so nothing is compared."""
         sent = {"state": "sent", "x_tweet_id": x_tweet_id, "sent_at": now_ms(), "next_attempt_at": None}
-        self._change((), **sent, **_words(None))
+        self._change((), **sent, **columns(None))
 
     def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
         """X has nothing of it, and it will be tried again."""
@@ -217,7 +216,7 @@ class Tweet(Row):
     def _settle(self, state: str, why: Reason, next_attempt_at: int | None = None) -> bool:
         """End this attempt. A later one, and a row that is at an end, are none of ours."""
         mine = Tweet.attempts == self.attempts
-        return self._change(("sending", *WAITING), mine, state=state, next_attempt_at=next_attempt_at, **_words(why))
+        return self._change(("sending", *WAITING), mine, state=state, next_attempt_at=next_attempt_at, **columns(why))
 
     def _change(self, states: tuple[str, ...], *conditions: Any, **changes: Any) -> bool:
         """Change the row if it is still in one of these states (none named: any). Then and else, read it again."""
@@ -227,33 +226,6 @@ class Tweet(Row):
         if changed:
             log.info("%s tweet=%s job=%s attempt=%s", self.state, self.id, self.job_id, self.attempts)
         return bool(changed)
-
-    # Its job.
-
-    def wake(self) -> None:
-        """Have its job run when it is due. The same id again changes nothing, so this can be repeated."""
-        job = queue.named("post_tweet", id=self.job_id)
-        wakes_at = self.wakes_at
-        if wakes_at is None:
-            self._tell_queue(lambda: queue.enqueue(job, self.id))
-        else:
-            self._tell_queue(lambda: queue.enqueue_at(wakes_at / 1000, job, self.id))
-
-    def _move_alarm(self) -> None:
-        """Wake at another time. A job that is no longer waiting for its time looks at the row, and goes by that."""
-        if self.wakes_at and queue.reschedule(self.job_id, self.wakes_at / 1000) == "unknown":
-            self.wake()
-
-    def _tell_queue(self, call: Callable[[], object]) -> None:
-        """Call the queue once the row is committed. It may be away: the row is what counts, so that is only logged."""
-
-        def after_commit() -> None:  # what it raises would look like a failed commit
-            try:
-                call()
-            except queue.QueueError as error:
-                log.warning("tweet=%s job=%s is stored, but the queue was not told: %s", self.id, self.job_id, error)
-
-        database.after_commit(after_commit)
 
 
 class OldJob(Row):
@@ -268,10 +240,3 @@ def checked(text: str) -> str:
     if problem := tweet_text.problem(text):
         raise BadTweet(*problem)
     return text
-
-
-def _words(why: Reason | None) -> dict[str, str | None]:
-    """A reason as columns."""
-    if why is None:
-        return {"reason_code": None, "reason_message": None, "reason_action": None}
-    return {"reason_code": why.code, "reason_message": why.message, "reason_action": why.action}

@@ -73,6 +73,13 @@ def reason(code: str, detail: str = "") -> Reason:
     return Reason(code, message.replace("{detail}", detail or "no details"), action)
 
 
+def columns(why: Reason | None) -> dict[str, str | None]:
+    """Return a reason, or that there is none, as a row keeps it."""
+    if why is None:
+        return {"reason_code": None, "reason_message": None, "reason_action": None}
+    return {"reason_code": why.code, "reason_message": why.message, "reason_action": why.action}
+
+
 class BadTweet(ValueError):
     """What somebody asked for cannot be a tweet, or not now. `message` names the value and the remedy."""
 

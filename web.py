@@ -30,21 +30,11 @@ from starlette.staticfiles import StaticFiles
 import guard
 import health
 import models
+import pages
 import settings as configuration
 import sign_in
 from models import BadTweet, Tweet, User
-from pages import (
-    ERRORS,
-    Trouble,
-    bad,
-    facts,
-    read_fields,
-    show_error,
-    show_home,
-    show_trouble,
-    wants_page,
-    with_database,
-)
+from pages import Trouble, facts, read_fields, show_trouble, wants_page, with_database
 from settings import Settings
 from sign_in import own_tweet, signed_in
 
@@ -58,7 +48,7 @@ def home(request: Request) -> Response:
     """GET /: composer, upcoming, recent. `?text_of=` a job of yours puts its text into the composer."""
     user = signed_in(request)
     old = Tweet.for_job(request.query_params.get("text_of", ""), user) if user else None
-    return show_home(request, user, {"status": old.text} if old else None)
+    return pages.show_home(request, user, {"status": old.text} if old else None)
 
 
 # Tweets --------------------------------------------------------------------------------------------------------------
@@ -81,13 +71,13 @@ def publish(request: Request, fields: Mapping[str, str]) -> Response:
     try:
         tweet = user.tweet(fields.get("status", ""), at=read_time(fields), key=key)
     except BadTweet as error:
-        return refuse(request, user, fields, bad(error))
+        return refuse(request, user, fields, pages.bad(error))
     return accepted(request, tweet)
 
 
 def refuse(request: Request, user: User | None, fields: Mapping[str, str], trouble: Trouble) -> Response:
     """The form again with all that was typed, for people; what is wrong, for programs."""
-    return show_home(request, user, fields, trouble) if wants_page(request) else show_trouble(request, trouble)
+    return pages.show_home(request, user, fields, trouble) if wants_page(request) else show_trouble(request, trouble)
 
 
 def accepted(request: Request, tweet: Tweet) -> Response:
@@ -134,7 +124,7 @@ def change(request: Request, fields: Mapping[str, str]) -> Response:
     try:
         return changed(request, tweet, tweet.edit(text=fields.get("status"), at=read_time(fields)))
     except BadTweet as error:
-        raise bad(error) from error
+        raise pages.bad(error) from error
 
 
 @with_database
@@ -177,8 +167,8 @@ def create_app(settings: Settings) -> Starlette:
     queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
     app = Starlette(
         routes=ROUTES,
-        middleware=guard.around(settings, show_error),
-        exception_handlers=dict.fromkeys((*ERRORS, Exception), show_error),
+        middleware=guard.around(settings, pages.show_error),
+        exception_handlers=dict.fromkeys((*pages.ERRORS, Exception), pages.show_error),
     )
     app.state.settings = settings
     return app

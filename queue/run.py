@@ -114,7 +114,7 @@ class Run:
         """Return the traceback of an error, bounded, whatever the error does."""
         try:
             return cut(self._describe(error))
-        except Exception:  # its own __str__ fails
+        except BaseException:  # its own __str__ fails
             return type(error).__name__
 
     def _describe(self, error: BaseException) -> str:

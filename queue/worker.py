@@ -50,8 +50,10 @@ class Worker:
         beat: float = 3,
         grace: float = 20,
     ) -> None:
-        if not queues or threads < 1 or not 0 < beat * 3 <= lease:
-            raise ValueError(f"needs a list, a thread and beat * 3 <= lease, not {queues=} {threads=} {beat=} {lease=}")
+        if isinstance(queues, str) or not queues or threads < 1 or not 0 < beat * 3 <= lease:
+            raise ValueError(
+                f"needs a sequence of lists, a thread and beat * 3 <= lease, not {queues=} {threads=} {beat=} {lease=}"
+            )
         self.queues, self.threads, self.tasks = [checked_list(name) for name in queues], threads, tasks
         self.nap, self.limit, self.grace = (
             min(NAP, beat / 3),

@@ -89,6 +89,7 @@ local function quarantine(id, where)
   if #id > MAX_ID then id = "bad:" .. string.sub(id, 1, MAX_ID) end -- longer than any real id, so it cannot be one
   local kind = redis.call("TYPE", job_key(id)).ok
   if kind ~= "hash" and kind ~= "none" then aside(job_key(id)) end
+  if redis.call("HGET", job_key(id), "state") == "dead" then return end -- it lay there twice
   to_dead(id, "bad entry", "found in " .. where .. " without a readable job")
 end
 

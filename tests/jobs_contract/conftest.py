@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests: a queue whose clock stands still, a look into its Redis, and the law of conservation."""
+"""Fixtures of the contract tests: a queue whose clock stands still, a look into Redis, the law of conservation."""
 
 from collections.abc import Callable, Iterator
 from queue import JobQueue

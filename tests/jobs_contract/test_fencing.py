@@ -1,4 +1,4 @@
-"""Fencing: a transition of a running job needs its token (worker, attempt, started_at); a repeat gets the first answer."""
+"""Fencing: what changes a running job needs its token (worker, attempt, started_at); a repeat gets the first answer."""
 
 from collections.abc import Callable
 from queue import JobQueue
@@ -106,7 +106,7 @@ def test_a_worker_that_lost_its_lease(jobs: JobQueue, look: Look, clock: Clock, 
 
 @each_verb
 def test_after_flushall_old_tokens_are_worth_nothing(jobs: JobQueue, look: Look, clock: Clock, verb: str) -> None:
-    """Redis lost everything, the same id was enqueued again and taken by the same worker: attempt 1, but another moment."""
+    """Redis lost everything, the same worker took the same id again: attempt 1, but another moment."""
     old = running(jobs)
     look.raw.flushall()
     assert not settle(verb, jobs, old)

@@ -1,7 +1,7 @@
 """A Redis at its maxmemory: new jobs are refused with a typed error, and all that drains the queue still works."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import JobQueue, Unavailable, named
 from typing import Any
 
@@ -37,11 +37,12 @@ def test_enqueue_into_a_full_redis(full: Any) -> None:
     """Typed, nothing half stored, for later as for now; and the same call works when there is room again."""
     jobs, look = full
     fill(look)
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: jobs.enqueue(named("greet", id="a")),
         lambda: jobs.enqueue_in(5, named("greet", id="a")),
         lambda: jobs.enqueue_many([("greet",)] * 3),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(Unavailable, match="maxmemory"):
             call()
     assert look.raw.keys("*") == []

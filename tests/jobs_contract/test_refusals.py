@@ -2,7 +2,7 @@
 
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from queue import BadOption, JobQueue, NotATask, NotJSON, QueueError, TooLarge, Unavailable, named, task
 from queue.job import MAX_ARGUMENTS
@@ -177,7 +177,7 @@ def test_a_bad_url_does_not_show_its_password() -> None:
 
 def test_redis_away_is_said_within_two_seconds(nowhere: JobQueue) -> None:
     """A refused port: every call for producers raises Unavailable, a QueueError and a ConnectionError."""
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: nowhere.enqueue("greet"),
         lambda: nowhere.enqueue_in(5, "greet"),
         lambda: nowhere.enqueue_many([("greet",)]),

@@ -121,7 +121,7 @@ def test_any_text_is_an_error(jobs: JobQueue, text: str) -> None:
 def seed_dead(look: Look, how_many: int, finished_at: int) -> None:
     """Put jobs among the dead, d1 the oldest."""
     script = """for i = 1, tonumber(ARGV[1]) do
-        redis.call("HSET", "{queue}:job:d" .. i, "state", "dead", "task", "greet", "args", "[]", "queue", "default", "finished_at", ARGV[2])
+        redis.call("HSET", "{queue}:job:d" .. i, "state", "dead", "task", "greet", "finished_at", ARGV[2])
         redis.call("PEXPIRE", "{queue}:job:d" .. i, 99999999)
         redis.call("LPUSH", KEYS[1], "d" .. i)
     end"""

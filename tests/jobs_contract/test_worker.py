@@ -17,7 +17,7 @@ import pytest
 
 from tests.servers import each_redis, wait_until
 
-from .helpers import NS, Look, a_worker, add, define, finish, take_one, tokens, wait_for, working
+from .helpers import NS, Gate, Look, a_worker, add, define, finish, take_one, tokens, wait_for, working
 
 BUSY = 0.001  # seconds of a sleep in which Python looks for interrupts
 

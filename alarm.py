@@ -1,0 +1,47 @@
+"""A tweet's job in the queue: the alarm clock that wakes a worker. What is done then, the row decides.
+
+The queue is told once the row is committed, and never before: a worker must find what it is woken for. The queue may be
+away. That is logged and no error, since the row is what counts.
+"""
+
+import logging
+import queue
+from collections.abc import Callable
+
+from store import database
+
+log = logging.getLogger("tweetnow.models")
+
+
+def wake(tweet_id: int, job_id: str, at_ms: int | None) -> None:
+    """Have the job run at this time, None is now. The same id again changes nothing, so this can be repeated."""
+    job = queue.named("post_tweet", id=job_id)
+    if at_ms is None:
+        _tell(job_id, lambda: queue.enqueue(job, tweet_id))
+    else:
+        _tell(job_id, lambda: queue.enqueue_at(at_ms / 1000, job, tweet_id))
+
+
+def move(tweet_id: int, job_id: str, at_ms: int) -> None:
+    """Have the job run at another time. One that no longer waits for its time looks at the row, and goes by that."""
+
+    def reschedule() -> None:
+        if queue.reschedule(job_id, at_ms / 1000) == "unknown":
+            wake(tweet_id, job_id, at_ms)
+
+    _tell(job_id, reschedule)
+
+
+def stop(job_id: str) -> None:
+    """Call the job off. If it runs all the same, the row says that there is nothing to do."""
+    _tell(job_id, lambda: queue.cancel(job_id))
+
+
+def _tell(job_id: str, call: Callable[[], object]) -> None:
+    def after_commit() -> None:  # what it raises would look like a failed commit
+        try:
+            call()
+        except queue.QueueError as error:
+            log.warning("job=%s: the tweet is stored, but the queue was not told: %s", job_id, error)
+
+    database.after_commit(after_commit)
