@@ -193,13 +193,11 @@ class Tweet(Row):
         """Write down that X is about to get this text, now. False if the row is no longer what was signed."""
         as_read = (Tweet.text == self.text, Tweet.job_id == self.job_id, Tweet.attempts == self.attempts)
         due = Tweet.due_at.is_null() | (Tweet.due_at <= now_ms())
-        fresh = {"attempts": self.attempts + 1, "next_attempt_at": None}
-        return self._change(WAITING, *as_read, due, state="sending", **fresh)
+        return self._change(WAITING, *as_read, due, state="sending", attempts=self.attempts + 1, next_attempt_at=None)
 
     def record_sent(self, x_tweet_id: str) -> None:
         """X has it. A fact: true whatever somebody wrote meanwhile, so nothing is compared."""
-        sent = {"state": "sent", "x_tweet_id": x_tweet_id, "sent_at": now_ms(), "next_attempt_at": None}
-        self._change((), **sent, **columns(None))
+        self._change((), state="sent", x_tweet_id=x_tweet_id, sent_at=now_ms(), next_attempt_at=None, **columns(None))
 
     def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
         """X has nothing of it, and it will be tried again."""

@@ -27,9 +27,8 @@ def main(jobs: int = 20_000) -> None:
     with redis_server() as url:
         store = queue.connect(url)
         redis = store.redis
-        print(
-            f"redis {redis.info('server')['redis_version']}, Python {sys.version.split()[0]}, {ROUNDS} rounds, median (min to max)\n"
-        )
+        version = redis.info("server")["redis_version"]
+        print(f"redis {version}, Python {sys.version.split()[0]}, {ROUNDS} rounds, median (min to max)\n")
         bare = floor_evalsha(redis)
         row("floor: bare EVALSHA by redis-py, one connection", bare, "/s")
         row("floor: redis-benchmark, EVALSHA, one connection", [redis_benchmark(url, redis)], "/s")
