@@ -107,7 +107,6 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
     production = read.text("ENV") == "production"
     web = "https" if production else "https?"
     own_key = "(?!sandbox-).+" if production else ".+"
-    x_api_url = read.address("X_API_URL", web)
     redis_url = read.address("REDIS_URL", "rediss?|unix")
     loose = redis_url.startswith("rediss:") and read.text("REDIS_TLS_VERIFY", "[01]") == "0"
     return Settings(
@@ -121,7 +120,7 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
         database_url=read.address(
             "DATABASE_URL", "postgres|postgresql" if production else "postgres|postgresql|sqlite"
         ),
-        x_api_url=x_api_url,
+        x_api_url=read.address("X_API_URL", web),
         x_site_url=read.address("X_SITE_URL", web),
         x_consumer_key=Secret(read.text("X_CONSUMER_KEY", own_key)),
         x_consumer_secret=Secret(read.text("X_CONSUMER_SECRET", own_key)),

@@ -45,10 +45,10 @@ class Timekeeper:
         self.thread = threading.Thread(target=self._keep_time, name="queue-time", daemon=True)
 
     def stop(self) -> None:
-        """End the thread; a call to Redis that hangs is not waited for longer than it may take."""
+        """End the thread. A call to Redis that hangs is not waited for: the worker is about to leave."""
         self.stopped.set()
         self.wake.set()
-        self.thread.join(self.limit)
+        self.thread.join(1)
 
     def look_at(self, moment: float) -> None:
         """Have a look no later than at this moment."""

@@ -33,6 +33,7 @@ log = logging.getLogger("queue")
 VERSION = "0.1.0"
 BATCH = 100  # jobs at most in one thread's hands
 NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
+FAREWELL = 1.0  # seconds that leaving may wait for each: the platform's patience is not ours to spend
 UNKNOWN_DELAY, UNKNOWN_LIMIT = 5.0, 24 * 3600.0  # seconds: a deploy is on its way, or nobody will ever know this task
 
 
@@ -51,28 +52,26 @@ class Worker:
         grace: float = 20,
     ) -> None:
         if isinstance(queues, str) or not queues or threads < 1 or not 0 < beat * 3 <= lease:
-            raise ValueError(
-                f"needs a sequence of lists, a thread and beat * 3 <= lease, not {queues=} {threads=} {beat=} {lease=}"
-            )
+            raise ValueError(f"needs lists, threads and beat * 3 <= lease, not {queues=} {threads=} {beat=} {lease=}")
         self.queues, self.threads, self.tasks = [checked_list(name) for name in queues], threads, tasks
-        self.nap, self.limit, self.grace = (
-            min(NAP, beat / 3),
-            beat * 5 / 6,
-            grace,
-        )  # an answer is lost before a beat is over
+        self.nap, self.grace = min(NAP, beat / 3), grace
+        self.limit = beat * 5 / 6  # for an answer of Redis: what is lost is given up before the next beat
         self.name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self.jobs = jobs or connected()
-        self.leading, self.settling, beating = (self.jobs.sibling(self.limit) for _ in range(3))
+        self.leading, self.settling, self.beating = (self.jobs.sibling(self.limit) for _ in range(3))
         self.hands = Hands(self.name)
         limits = {"lease": lease, "beat": beat, "limit": self.limit}
-        card: dict[str, str | int] = {"host": socket.gethostname(), "pid": os.getpid(), "version": VERSION}
-        card |= {"lists": ",".join(self.queues), "threads": threads}
-        self.time = Timekeeper(self.hands, beating, card, **limits, abandon=self._abandon)
+        self.time = Timekeeper(self.hands, self.beating, self._card(), **limits, abandon=self._abandon)
         self.pace: dict[str, float] = {}  # task -> seconds that it takes, smoothed
         self.lead, self.settle_lock, self.stopping = threading.Lock(), threading.Lock(), threading.Event()
         self.dozing, self.more, self.interrupts = False, True, 0
         self.bidden = threading.Lock()
         self.bidden.acquire()
+
+    def _card(self) -> dict[str, str | int]:
+        """Return what other people may know of this worker."""
+        who: dict[str, str | int] = {"host": socket.gethostname(), "pid": os.getpid(), "version": VERSION}
+        return who | {"lists": ",".join(self.queues), "threads": self.threads}
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then give back what does not end in time. Returns within `grace` and 5 s."""
@@ -113,8 +112,8 @@ class Worker:
 
     def _leave(self, but: Run | None = None) -> None:
         """Settle what ended, release the rest to the front and sign off: the last thing before leaving."""
-        own = self.jobs.sibling(self.limit)  # the others may hang
-        led = self.lead.acquire(timeout=self.limit)  # so that nothing is taken meanwhile
+        own = self.jobs.sibling(FAREWELL)  # the others may hang
+        led = self.lead.acquire(timeout=FAREWELL)  # so that nothing is taken meanwhile
         try:
             self.hands.give_back([run for run in self.hands.unended() if run is not but])
             self.hands.settle(own)
@@ -125,6 +124,8 @@ class Worker:
         finally:
             if led:
                 self.lead.release()
+            for jobs in (own, self.leading, self.settling, self.beating):
+                jobs.redis.close()
 
     def _abandon(self, run: Run) -> None:
         self.stopping.set()

@@ -117,7 +117,7 @@ def server(serve: Callable[[socket.socket], object]) -> Iterator[tuple[str, list
                 except OSError:
                     return
                 with connection:
-                    seen.append(connection.recv(65_536))
+                    seen.append(request_from(connection))
                     serve(connection)
 
         thread = threading.Thread(target=run)
@@ -127,6 +127,14 @@ def server(serve: Callable[[socket.socket], object]) -> Iterator[tuple[str, list
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join(10)
+
+
+def request_from(connection: socket.socket) -> bytes:
+    """Read one request whole: head and body come in pieces. What is none, as for TLS, ends with its first."""
+    request = connection.recv(65_536)
+    while request.startswith(b"POST ") and not request.endswith(b"}") and (more := connection.recv(65_536)):
+        request += more
+    return request
 
 
 def says(status: str, body: bytes = b"", *headers: str) -> Callable[[socket.socket], object]:

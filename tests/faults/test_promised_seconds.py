@@ -76,7 +76,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
                 (killed, [killed.jobs.enqueue("sleepy", 4)]),
                 (told, [told.jobs.enqueue("sleepy", 100)]),
                 (hung, [hung.jobs.enqueue("sleepy", 100)]),
-                (blocked, [blocked.jobs.enqueue("sleepy", 11), blocked.jobs.enqueue("greedy", 10, 0.5)]),
+                (blocked, [blocked.jobs.enqueue("sleepy", 11), blocked.jobs.enqueue("greedy", 10, 0.2)]),
             ]
             for crew, ids in wanted:
                 for job_id in ids:
@@ -126,6 +126,6 @@ def test_a_running_job_is_released_to_the_front_at_shutdown(seen: Seen) -> None:
 
 
 def test_a_task_that_blocks_for_two_leases_does_not_lose_them(seen: Seen) -> None:
-    """Neither in a system call nor with the interpreter lock held for half a second at a time."""
+    """Neither in a system call nor with the interpreter lock held most of the time."""
     assert [(job.attempt, job.crashes) for job in seen.blocked.jobs] == [(1, 0)] * 2
     assert len(seen.blocked.starts) == 2
