@@ -87,8 +87,8 @@ class Processes:
         self._pump(0)  # what was said before it was done comes before what we say about it
 
     def stop(self) -> None:
-        """End all, last started first; being asked once more while we wait means now."""
-        asked = self.asked
+        """End all, last started first; being asked once more than it took to get here means now."""
+        asked = min(self.asked, 1)
         for part in reversed(self.parts):
             self._end(part, asked)
         self._pump(0)

@@ -2,7 +2,9 @@
 
 import math
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from queue import BadOption, JobQueue, NotATask, NotJSON, QueueError, TooLarge, Unavailable, named, task
 from queue.job import MAX_ARGUMENTS
@@ -245,3 +247,45 @@ def test_a_connection_that_was_closed_meanwhile_is_not_an_error(redis_server: St
     server.start()
     assert jobs.status("a") is None
     jobs.redis.close()
+
+
+@pytest.fixture
+def rude() -> Iterator[tuple[int, list[bytes]]]:
+    """A server that reads a little and hangs up: its port, and what it read from each connection."""
+    heard: list[bytes] = []
+
+    def hang_up(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = server.accept()
+                with caller:
+                    heard.append(caller.recv(100))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,))
+        thread.start()
+        yield server.getsockname()[1], heard
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_a_broken_connection_is_tried_once_more(rude: tuple[int, list[bytes]]) -> None:
+    """It may have been an old one; what producers call can be repeated. Twice, not ten times as redis-py would."""
+    port, heard = rude
+    jobs = JobQueue.from_url(f"redis://127.0.0.1:{port}")
+    with pytest.raises(Unavailable):
+        jobs.enqueue("greet")
+    jobs.redis.close()
+
+    assert len(heard) == 2
+
+
+def test_a_workers_call_is_made_once(rude: tuple[int, list[bytes]]) -> None:
+    """A take that came through, though its answer did not, must not be made twice."""
+    port, heard = rude
+    own = JobQueue.from_url(f"redis://127.0.0.1:{port}").sibling(1)
+    with pytest.raises(Unavailable):
+        own.take("ann")
+    own.redis.connection_pool.disconnect()
+
+    assert len(heard) == 1
