@@ -83,7 +83,7 @@ class JobQueue:
         pool = self.redis.connection_pool
         limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": RedisRetry(NoBackoff(), 0)}
         own = ConnectionPool(pool.connection_class, max_connections=1, **pool.connection_kwargs | limits)
-        twin = JobQueue(Redis(connection_pool=own), self.namespace, clock=self.clock)
+        twin = JobQueue(Redis.from_pool(own), self.namespace, clock=self.clock)
         twin.again = False  # a take that came through, though its answer did not, must not be made twice
         return twin
 

@@ -4,8 +4,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from queue import BadOption, GiveUp, Job, JobQueue, QueueError, Retry, Snooze, Worker, current_job, keys, named
 from queue.errors import TimeLimit
 from queue.job import MAX_ERROR
@@ -426,6 +426,49 @@ def test_what_waits_behind_a_slow_job_goes_to_idle_hands(live: JobQueue, tasks: 
         assert job.state == "running"
         gate.opened.set()
         wait_for(live, slow, "done")
+
+
+@contextmanager
+def fast_asleep(jobs: JobQueue, tasks: Registry, **options: Any) -> Iterator[Worker]:
+    """Run a worker that sleeps longer than any test waits, unless a bell wakes it."""
+    worker = a_worker(jobs, tasks, lease=90, beat=30, **options)
+    worker.nap = 24
+    with working(worker):
+        wait_until(lambda: worker.dozing, 20, "an idle worker")
+        yield worker
+        worker.stop()
+        jobs.ring(worker.queues[0])
+
+
+@each_redis
+@pytest.mark.parametrize("name", ["high", "low"])
+@pytest.mark.parametrize("how", ["now", "later", "resumed"])
+def test_an_idle_worker_is_woken_by_a_bell(live: JobQueue, tasks: Registry, name: str, how: str) -> None:
+    """No poll decides when a job starts: not one that comes now, not one that falls due, not one of a resumed list."""
+    define(tasks, lambda: None)
+    if how == "resumed":
+        live.pause(name)
+        live.enqueue(named("greet", id="a", queue=name))
+    with fast_asleep(live, tasks, queues=("high", "low")):
+        if how == "now":
+            live.enqueue(named("greet", id="a", queue=name))
+        elif how == "later":
+            live.enqueue_in(0.2, named("greet", id="a", queue=name))
+        else:
+            live.resume(name)
+        wait_for(live, "a", "done")
+
+
+def test_an_idle_worker_hears_of_an_earlier_time(live: JobQueue, tasks: Registry) -> None:
+    """It sleeps until a job in an hour; the time is changed to soon, and it wakes then."""
+    define(tasks, lambda: None)
+    job_id = live.enqueue_in(3600, "greet")
+    with fast_asleep(live, tasks):
+        job = live.status(job_id)
+        assert job is not None
+        assert job.enqueued_at is not None
+        assert live.reschedule(job_id, job.enqueued_at / 1000 + 1) == "rescheduled"
+        wait_for(live, job_id, "done")
 
 
 def test_pause_and_resume(live: JobQueue, tasks: Registry) -> None:
