@@ -1,4 +1,4 @@
-"""/_sandbox/: what tests and `make faults` turn and read. JSON in and out; a mistake is a 400 that names it.
+"""/_sandbox/: what a person or a test turns and reads. JSON in and out; a mistake is a 400 that names it.
 
 Bodies must be application/json: a web page elsewhere cannot send that here without asking first, and is not answered.
 """
