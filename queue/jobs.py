@@ -74,9 +74,12 @@ class JobQueue:
         """Return a queue for producers: it answers, or raises Unavailable within 2 s. Opens no connection yet."""
         limits = {"socket_timeout": PRODUCER_TIMEOUT, "socket_connect_timeout": PRODUCER_TIMEOUT}
         try:
-            return cls(Redis.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options), namespace)
-        except ValueError:  # what it says may hold a piece of the password
+            redis = Redis.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options)
+            pool = redis.connection_pool
+            pool.connection_class(**pool.connection_kwargs)  # not connected; finds options that it does not know
+        except (ValueError, TypeError):  # what they say may hold a piece of the password
             raise BadOption(f"not a Redis URL: {url.split('@')[-1]!r}; like redis://host:6379/0") from None
+        return cls(redis, namespace)
 
     def sibling(self, timeout: float) -> "JobQueue":
         """Return the same queue on one connection of its own, without retries, for one thread at a time."""

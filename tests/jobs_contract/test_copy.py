@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from queue import JobQueue
+from typing import Any
 
 import pytest
 
@@ -69,16 +70,19 @@ def test_a_copy_works_from_the_terminal(elsewhere: Path, live: JobQueue, look: L
     """`python -m jobs work MODULE` runs the tasks of a module, and leaves in peace at SIGTERM."""
     command = [sys.executable, "-m", "jobs", "--redis", redis_url, "work", "mytasks", "--threads", "2"]
     job_id = live.enqueue("greet", "Bob")
-    process = subprocess.Popen(
-        command, cwd=elsewhere, env=environ(), preexec_fn=die_with_parent, stderr=subprocess.PIPE
-    )
-    try:
-        assert wait_for(live, job_id, "done").result == "hello Bob"
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    options: dict[str, Any] = {
+        "cwd": elsewhere,
+        "env": environ(),
+        "preexec_fn": die_with_parent,
+        "stderr": subprocess.PIPE,
+    }
+    with subprocess.Popen(command, **options) as process:
+        try:
+            assert wait_for(live, job_id, "done").result == "hello Bob"
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
 
     assert process.returncode == 0, said
     assert look.workers() == {}

@@ -160,7 +160,9 @@ def test_a_delay_out_of_this_world_is_refused(nowhere: JobQueue, delay: Any) -> 
         nowhere.enqueue_in(delay, "greet")
 
 
-@pytest.mark.parametrize("url", ["", "localhost:6379", "http://127.0.0.1", "redis://127.0.0.1:port", "redis://[::1"])
+@pytest.mark.parametrize(
+    "url", ["", "localhost:6379", "http://127.0.0.1", "redis://127.0.0.1:port", "redis://[::1", "redis://h/0?foo=1"]
+)
 def test_a_url_that_is_not_redis(url: str) -> None:
     """A wrong URL is refused when the queue is made, with the URL in the message."""
     with pytest.raises(BadOption, match="not a Redis URL"):
