@@ -1,6 +1,7 @@
 """How long to wait before trying again. Chance is an argument."""
 
 BASE, CAP = 15.0, 3600.0  # seconds
+RECONNECT = 2.0  # seconds that nobody waits longer before he looks again for a Redis that was away
 
 
 def delay(failures: int, jitter: float) -> float:
@@ -14,4 +15,4 @@ def delay(failures: int, jitter: float) -> float:
 
 def reconnect(attempt: int, jitter: float) -> float:
     """Return seconds before the next look at a Redis that is away: from 50 ms up to 2 s."""
-    return min(0.05 * 2.0 ** min(attempt, 10), 2.0) * (0.5 + jitter / 2)
+    return min(0.05 * 2.0 ** min(attempt, 10), RECONNECT) * (0.5 + jitter / 2)

@@ -1,5 +1,5 @@
 """What a worker process has in its hands: jobs taken and not yet settled, and how those ended that Redis does not know
-of yet. Threads share it; every step on it is one that Python does not interrupt."""
+of yet. Threads share it without a lock: each change of a deque or a dict is one call."""
 
 import logging
 from collections import deque
@@ -45,21 +45,9 @@ class Hands:
         if tokens:
             self.end("release", runs, lambda jobs: jobs.release(self.worker, tokens))
 
-    def unended(self) -> list[Run]:
-        """Return the jobs that have not ended in any way."""
-        ended = {run.token for runs, _, _ in list(self.others) for run in runs}
-        ended.update(run.token for run in list(self.finished))
-        return [run for run in list(self.held.values()) if run.token not in ended]
-
     def pop_finished(self) -> list[Run]:
         """Return jobs that ended well, for a call that settles them; `put_back` if it fails, else `forget`."""
-        done: list[Run] = []
-        try:
-            while len(done) < CARRIED:
-                done.append(self.finished.popleft())
-        except IndexError:
-            pass
-        return done
+        return drain(self.finished, CARRIED)
 
     def put_back(self, done: list[Run]) -> None:
         """Keep finished jobs for a later call."""
@@ -106,3 +94,14 @@ class Hands:
 def settlements(runs: list[Run]) -> list[tuple[Any, ...]]:
     """Return finished jobs as `JobQueue.take` and `finish` want them."""
     return [(*run.token, int(run.task.result_ttl * 1000) if run.task else 0, run.result) for run in runs]
+
+
+def drain(waiting: deque[Run], most: int) -> list[Run]:
+    """Take what is there, up to so many; others may take at the same time."""
+    taken: list[Run] = []
+    try:
+        while len(taken) < most:
+            taken.append(waiting.popleft())
+    except IndexError:
+        pass
+    return taken

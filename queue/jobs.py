@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from redis import ConnectionPool, Redis
+from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
@@ -21,10 +21,10 @@ from .errors import LONGEST, BadOption, QueueError, Unavailable, seconds
 from .job import Job, arguments, checked_id, cut, encode, new_id, read, text
 from .tasks import Task, as_task, checked_list
 
-CANCELLED_TTL = 3600.0  # seconds that a cancelled job is remembered
 DEADLY_CRASHES = 3
 CRASH_DELAY = 10.0  # seconds before a job that crashed twice runs again; up to three times that
 PRODUCER_TIMEOUT = 0.9  # seconds for a connection and again for an answer: a typed error within two
+CONNECTIONS = 8  # of a process that enqueues, however many threads it has: who comes ninth waits
 PASSING = ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")  # refusals
 CHUNK_JOBS, CHUNK_BYTES = 500, 1 << 20  # of one call of enqueue
 
@@ -45,7 +45,7 @@ _SCRIPTS = {path.stem: _Script(path.stem) for path in _FOLDER.glob("*.lua") if p
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The answer to a take. Each line is a job's fields: see `take` in worker.py, which reads them."""
+    """The answer to a take. Each line is a job's fields: `read_taken` in run.py reads them."""
 
     now: int  # ms
     due_in: float | None  # seconds until the next due job
@@ -72,14 +72,14 @@ class JobQueue:
     @classmethod
     def from_url(cls, url: str, namespace: str = "queue", **options: Any) -> "JobQueue":
         """Return a queue for producers: it answers, or raises Unavailable within 2 s. Opens no connection yet."""
-        limits = {"socket_timeout": PRODUCER_TIMEOUT, "socket_connect_timeout": PRODUCER_TIMEOUT}
+        limits: dict[str, Any] = {"max_connections": CONNECTIONS, "timeout": PRODUCER_TIMEOUT}
+        limits |= {"socket_timeout": PRODUCER_TIMEOUT, "socket_connect_timeout": PRODUCER_TIMEOUT}
         try:
-            redis = Redis.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options)
-            pool = redis.connection_pool
+            pool = BlockingConnectionPool.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options)
             pool.connection_class(**pool.connection_kwargs)  # not connected; finds options that it does not know
         except (ValueError, TypeError):  # what they say may hold a piece of the password
             raise BadOption(f"not a Redis URL: {url.split('@')[-1]!r}; like redis://host:6379/0") from None
-        return cls(redis, namespace)
+        return cls(Redis.from_pool(pool), namespace)
 
     def sibling(self, timeout: float) -> "JobQueue":
         """Return the same queue on one connection of its own, without retries, for one thread at a time."""
@@ -128,7 +128,7 @@ class JobQueue:
     def cancel(self, job_id: str, token: tuple[str, Token] | None = None) -> str:
         """Return "cancelled", "stopping" (it runs and is asked to stop), "too late" or "unknown"."""
         by_worker = (token[0], *token[1][1:]) if token else ()
-        return self._text("cancel", job_id, _ms(CANCELLED_TTL), *by_worker)
+        return self._text("cancel", job_id, *by_worker)
 
     def reschedule(self, job_id: str, when: datetime | float) -> str:
         """Give a scheduled job another time. Returns "rescheduled", "too late" or "unknown"."""
@@ -151,7 +151,7 @@ class JobQueue:
         """Wake one idle worker of this list, now or as soon as there is one."""
         bell = keys.bell(self.ns, name)
         with self.redis.pipeline() as pipe:
-            self._guarded(lambda: (pipe.lpush(bell, 1), pipe.ltrim(bell, 0, 0), pipe.execute()))
+            self.guarded(lambda: (pipe.lpush(bell, 1), pipe.ltrim(bell, 0, 0), pipe.execute()))
 
     # ------------------------------------------------------------------------------------------ for workers
 
@@ -177,11 +177,11 @@ class JobQueue:
 
     def retry(self, worker: str, token: Token, delay: float, error: str) -> bool:
         """Put a failed job on the schedule. False if the token is no longer the job's: nothing is changed."""
-        return bool(self._call("retry", worker, *token, _ms(delay), 1, cut(error), _ms(CANCELLED_TTL)))
+        return bool(self._call("retry", worker, *token, _ms(delay), 1, cut(error)))
 
     def snooze(self, worker: str, token: Token, delay: float) -> bool:
         """Put a job back on the schedule without counting a failure. False as in `retry`."""
-        return bool(self._call("retry", worker, *token, _ms(delay), 0, "", _ms(CANCELLED_TTL)))
+        return bool(self._call("retry", worker, *token, _ms(delay), 0, ""))
 
     def bury(self, worker: str, token: Token, reason: str, error: str, *, failed: bool = True) -> bool:
         """Put a job among the dead, with its error. False as in `retry`."""
@@ -190,20 +190,23 @@ class JobQueue:
     def release(self, worker: str, tokens: Sequence[Token]) -> list[str]:
         """Give jobs back to the front of their lists, oldest first. Returns the ids no longer held."""
         flat = [value for token in tokens for value in token]
-        return _texts(self._call("release", worker, _ms(CANCELLED_TTL), *flat))
+        return _texts(self._call("release", worker, *flat))
 
     def reclaim(self, worker: str | None = None) -> list[tuple[str, str]]:
         """Take back what workers, or this one, held whose lease is over. Returns ids and what became of them."""
         seed, only = random.getrandbits(31), (worker,) if worker else ()
-        flat = _texts(self._call("reclaim", DEADLY_CRASHES, _ms(CRASH_DELAY), seed, _ms(CANCELLED_TTL), *only))
+        flat = _texts(self._call("reclaim", DEADLY_CRASHES, _ms(CRASH_DELAY), seed, *only))
         return list(zip(flat[::2], flat[1::2], strict=True))
 
-    def beat(self, worker: str, lease: float, card: Mapping[str, Any] | None = None) -> tuple[float, bool, Held]:
-        """Renew the lease, or end it with 0. Returns seconds to the earliest lease end of all, whether ours had held
-        until now, and what we hold."""
-        first, kept, held = self._call(
-            "beat", worker, _ms(lease), *(value for pair in (card or {}).items() for value in pair)
-        )
+    def beat(
+        self, worker: str, lease: float, card: Mapping[str, Any] | None = None, idle: float = 0
+    ) -> tuple[float, bool, Held]:
+        """Renew the lease, or end it with 0; the last turn was `idle` seconds ago.
+
+        Returns seconds to the earliest lease end of all, whether ours had held until now, and what we hold.
+        """
+        told = (value for pair in (card or {}).items() for value in pair)
+        first, kept, held = self._call("beat", worker, _ms(lease), _ms(idle), *told)
         rows = zip(held[::4], held[1::4], held[2::4], held[3::4], strict=True)
         return first / 1000, bool(kept), {(_exact(i), _exact(a), _exact(s)): bool(stop) for i, a, s, stop in rows}
 
@@ -215,7 +218,7 @@ class JobQueue:
     # ------------------------------------------------------------------------------------------ Redis
 
     def _call(self, verb: str, *args: Any) -> Any:
-        return self._guarded(lambda: self._evaluate(_SCRIPTS[verb], args))
+        return self.guarded(lambda: self._evaluate(_SCRIPTS[verb], args))
 
     def _evaluate(self, script: _Script, args: tuple[Any, ...]) -> Any:
         try:
@@ -224,12 +227,12 @@ class JobQueue:
             return self.execute("EVAL", script.text, 1, self.ns, self.clock(), *args)
 
     def _redis(self, *command: Any) -> Any:
-        return self._guarded(lambda: self.execute(*command))
+        return self.guarded(lambda: self.execute(*command))
 
     def _text(self, verb: str, job_id: str, *args: Any) -> str:
         return text(self._call(verb, checked_id(job_id), *args))
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:
+    def guarded(self, call: Callable[[], Any]) -> Any:
         """Call, and once more if the connection was broken at once: it may have been an old one. All is repeatable."""
         started = monotonic()
         try:

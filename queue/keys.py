@@ -12,60 +12,48 @@ milliseconds of the Redis server's clock.
 
 
 def namespace(name: str) -> str:
-    """Return the prefix of all keys: the name in braces."""
     return "{" + name + "}"
 
 
 def pending(ns: str, name: str) -> str:  # LIST of job ids; pushed left, taken right
-    """Return the key of the jobs that wait in a list."""
     return f"{ns}:pending:{name}"
 
 
 def scheduled(ns: str) -> str:  # ZSET job id -> due time: delayed, retrying and snoozed alike
-    """Return the key of the jobs that wait for their time."""
     return f"{ns}:scheduled"
 
 
 def running(ns: str, worker: str) -> str:  # LIST of job ids, newest first
-    """Return the key of the jobs that a worker holds."""
     return f"{ns}:running:{worker}"
 
 
 def dead(ns: str) -> str:  # LIST of job ids, newest first, bounded by count and age
-    """Return the key of the dead-letter list."""
     return f"{ns}:dead"
 
 
 def job(ns: str, job_id: str) -> str:  # HASH: one readable field each, see job.py
-    """Return the key of all that is known about a job."""
     return f"{ns}:job:{job_id}"
 
 
 def workers(ns: str) -> str:  # ZSET worker -> end of its lease; an entry goes when its running list is empty
-    """Return the key of the register of workers."""
     return f"{ns}:workers"
 
 
 def worker(ns: str, name: str) -> str:  # HASH with a TTL: host, pid, version, lists, threads, busy, last_turn
-    """Return the key of what a worker says of itself."""
     return f"{ns}:worker:{name}"
 
 
 def bell(ns: str, name: str) -> str:  # LIST with at most one token: look at this list, or at the clock
-    """Return the key that idle workers sleep on."""
     return f"{ns}:bell:{name}"
 
 
 def paused(ns: str) -> str:  # SET of names of lists that are not taken
-    """Return the key of the paused lists."""
     return f"{ns}:paused"
 
 
 def stats(ns: str, minute: int) -> str:  # HASH with a TTL: taken, done, retried, dead, reclaimed; waited in ms
-    """Return the key of the counts of a minute (Unix time / 60)."""
     return f"{ns}:stats:{minute}"
 
 
 def bad(ns: str) -> str:  # any type, with a TTL; <ns>:bad:<ms>:<where it was>
-    """Return a pattern for what was found under one of the other keys but had the wrong type."""
     return f"{ns}:bad:*"

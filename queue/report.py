@@ -27,6 +27,11 @@ class Overview:
 
 def overview(jobs: JobQueue) -> Overview:
     """Count everything. The names of lists are found by a SCAN: for people, not for a hot path."""
+    view: Overview = jobs.guarded(lambda: _overview(jobs))
+    return view
+
+
+def _overview(jobs: JobQueue) -> Overview:
     redis, ns = jobs.redis, jobs.ns
     now = clock(jobs)
     prefix = keys.pending(ns, "")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from .errors import BadEntry, GiveUp, Interrupt, NotJSON, Stopped, TimeLimit, UnknownTask
-from .job import cut, to_json
+from .errors import BadEntry, GiveUp, Interrupt, NotJSON, Stopped, TimeLimit, TooLarge, UnknownTask
+from .job import MAX_ARGUMENTS, cut, to_json
 from .jobs import JobQueue, Taken, Token
 from .tasks import Registry, Task
 
@@ -30,7 +30,8 @@ class Run:
     failures: int
     crashes: int
     max_attempts: int
-    waited: float  # seconds since it was enqueued
+    age: float  # seconds since it was enqueued
+    had_a_time: bool  # was scheduled, retried or snoozed
     token: Token
     task: Task | None
     jobs: JobQueue
@@ -41,7 +42,7 @@ class Run:
     thread: int = 0
     live: bool = False
     asked_to_stop: bool = False
-    interrupted: bool = False
+    interrupted: type[Interrupt] | None = None
     lock: Any = field(default_factory=threading.Lock)
 
     def start(self) -> None:
@@ -68,10 +69,10 @@ class Run:
         args, kwargs = self._arguments()
         if self.asked_to_stop:
             raise Stopped
-        self.thread, self.live, _here.run = threading.get_ident(), True, self
-        result = _NOTHING
+        self.thread, _here.run, result = threading.get_ident(), self, _NOTHING
         try:
             try:
+                self.live = True
                 result = self.task.function(*args, **kwargs)
             finally:
                 self._over()
@@ -94,7 +95,9 @@ class Run:
     def _keep(self, result: Any) -> None:
         try:
             self.result = to_json(result, "the result")
-        except NotJSON as error:  # the work is done: doing it again would not help
+            if len(self.result) > MAX_ARGUMENTS:
+                raise TooLarge(f"a result of {len(self.result):,} bytes, at most {MAX_ARGUMENTS:,}: store it elsewhere")
+        except (NotJSON, TooLarge) as error:  # the work is done: doing it again would not help
             raise GiveUp(str(error)) from None
 
     def _over(self) -> None:
@@ -104,10 +107,10 @@ class Run:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
 
     def interrupt(self, error: type[Interrupt]) -> None:
-        """Raise an error inside the task, once, and only while its frame is live."""
+        """Raise an error inside the task, once each, and only while its frame is live."""
         with self.lock:
-            if self.live and not self.interrupted:
-                self.interrupted = True
+            if self.live and self.interrupted not in (error, TimeLimit):
+                self.interrupted = error
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), ctypes.py_object(error))
 
     def describe(self, error: BaseException) -> str:
@@ -140,11 +143,13 @@ def _read(fields: list[str], now: int, jobs: JobQueue, tasks: Registry, worker: 
     job_id, attempt = fields[0], int(fields[1])
     token = job_id, fields[1], str(now)
     try:
-        _, _, queue, name, args, kwargs, failures, crashes, limit, since = fields
+        _, _, queue, name, args, kwargs, failures, crashes, limit, since, due = fields
         task = tasks.get(name)
         most = int(limit or (task.retries + 1 if task else 1))
         numbers = int(failures), int(crashes), most, (now - int(since)) / 1000
-        return Run(job_id, attempt, queue, name, args, kwargs, *numbers, token, task, jobs, worker)
+        return Run(job_id, attempt, queue, name, args, kwargs, *numbers, due != "", token, task, jobs, worker)
     except ValueError:
         task = Task("bad-entry", lambda: None)
-        return Run(job_id, attempt, fields[2], "bad-entry", "not readable", "", 0, 0, 1, 0.0, token, task, jobs, worker)
+        return Run(
+            job_id, attempt, fields[2], "bad-entry", "not readable", "", 0, 0, 1, 0.0, False, token, task, jobs, worker
+        )

@@ -91,13 +91,22 @@ def task(
     timeout: float | timedelta = 300,
     result_ttl: float | timedelta = 3600,
 ) -> Callable[[Callable[..., Any]], Task]: ...
-def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    queue: str = "default",
+    retries: int = 5,
+    backoff: Backoff = pauses.delay,
+    timeout: float | timedelta = 300,
+    result_ttl: float | timedelta = 3600,
+) -> Any:
     """Make a function a task: `@task` or `@task(retries=5, timeout=30)`. It is named as the function, unless told."""
 
     def register(function: Callable[..., Any]) -> Task:
-        name = options.get("name") or function.__name__
-        limits = {limit: seconds(options[limit]) for limit in {"timeout", "result_ttl"} & options.keys()}
-        return registry.add(Task(**options | limits | {"name": name, "function": function}))
+        limits = seconds(timeout), seconds(result_ttl)
+        return registry.add(Task(name or function.__name__, function, queue, retries, backoff, *limits))
 
     return register if function is None else register(function)
 

@@ -4,13 +4,12 @@ back what waits behind a slow job, and reclaims what dead workers held. A task t
 import logging
 import random
 import threading
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
 from . import backoff
 from .errors import QueueError, Stopped, TimeLimit
-from .hands import Hands
+from .hands import Hands, drain
 from .jobs import Held, JobQueue, Token
 from .run import Run
 
@@ -18,7 +17,7 @@ log = logging.getLogger("queue")
 
 BATCH_TIME = 0.010  # seconds of work in one thread's hands
 OVERDUE = 30.0  # seconds past its limit at which a task is taken for one that never returns
-RECONNECT = 2.0  # seconds that anybody may wait before he looks again for a Redis that was away
+LATE = 5  # a beat that fails is tried again as after so many failures: soon, but not at once
 NEVER = float("inf")
 
 
@@ -39,7 +38,7 @@ class Timekeeper:
         self.hands, self.jobs, self.card, self.abandon = hands, jobs, card, abandon
         self.lease, self.beat, self.limit = lease, beat, limit
         self.wake, self.stopped, self.mutex = threading.Event(), threading.Event(), threading.Lock()
-        self.due, self.next_look = NEVER, NEVER
+        self.due, self.next_look, self.last_turn = NEVER, NEVER, monotonic()
         self.in_touch: float | None = None  # since when every beat succeeded
         self.strangers: dict[Token, float] = {}  # held without our knowing it -> since when
         self.thread = threading.Thread(target=self._keep_time, name="queue-time", daemon=True)
@@ -56,9 +55,9 @@ class Timekeeper:
             self.wake.set()
 
     def note_due(self, moment: float) -> None:
-        """Note when the next job falls due, by the latest answer of a take."""
+        """Note that a turn was made, and when by its answer the next job falls due."""
         with self.mutex:
-            self.due = moment
+            self.due, self.last_turn = moment, monotonic()
         self.look_at(moment)
 
     def _keep_time(self) -> None:
@@ -72,25 +71,29 @@ class Timekeeper:
                 self.next_look = min(next_beat, self._ring_if_due(), self._watch())
             except Exception as error:  # whatever it is, the lease must go on
                 log.log(logging.DEBUG if isinstance(error, QueueError) else logging.ERROR, "timekeeper: %r", error)
-                self.next_look = min(next_beat, monotonic() + 1)
+                next_beat = max(next_beat, monotonic() + 0.5)  # never spin
+                self.next_look = monotonic() + 0.5
             self.wake.wait(max(self.next_look - monotonic(), 0))
 
     def _beat(self) -> float:
         """Renew the lease, look after what Redis says we hold, reclaim. Returns seconds until the next beat."""
         known = set(self.hands.held)
         try:
-            first_end, kept, held = self.jobs.beat(
-                self.hands.worker, self.lease, self.card | {"busy": len(self.hands.busy)}
-            )
+            card, idle = self.card | {"busy": len(self.hands.busy)}, monotonic() - self.last_turn
+            first_end, kept, held = self.jobs.beat(self.hands.worker, self.lease, card, idle)
             self._look_after(held, known)
             if not kept or self.in_touch is None:  # we were away, perhaps all of us
                 self.in_touch = monotonic()
-            if monotonic() - self.in_touch >= self.limit + RECONNECT:  # else the living may not have renewed theirs yet
-                reclaim(self.jobs)
+            if (
+                monotonic() - self.in_touch >= self.limit + backoff.RECONNECT
+            ):  # else the living may not have renewed theirs yet
+                end = monotonic() + self.limit  # the lease is fresh: this may take as long as a call
+                while reclaim(self.jobs) and monotonic() < end:
+                    pass
         except QueueError as error:
             self.in_touch = None
             log.debug("no beat: %s", error)
-            return backoff.reconnect(5, random.random())  # under RECONNECT
+            return backoff.reconnect(LATE, random.random())
         return min(self.beat, first_end + 0.005) if first_end > 0 else self.beat
 
     def _look_after(self, held: Held, known: set[Token]) -> None:
@@ -123,25 +126,18 @@ class Timekeeper:
                 self.abandon(run)
             if now >= run.deadline:
                 run.interrupt(TimeLimit)
-            if waiting and now >= run.began + BATCH_TIME:
-                self.hands.give_back(_drained(waiting))
-                self.hands.settle(self.jobs)
-            elif waiting:
+            if now < run.began + BATCH_TIME:
                 again = min(again, run.began + BATCH_TIME)
+            elif waiting or self.hands:  # what ended before a slow job shall not wait for its end
+                self.hands.give_back(drain(waiting, len(waiting)))
+                self.hands.settle(self.jobs)
             again = min(again, run.deadline if now < run.deadline else run.deadline + OVERDUE)
         return again
 
 
-def reclaim(jobs: JobQueue, worker: str | None = None) -> None:
-    """Take back what dead workers, or this one, held."""
-    for job_id, fate in jobs.reclaim(worker):
+def reclaim(jobs: JobQueue, worker: str | None = None) -> bool:
+    """Take back what dead workers, or this one, held. Returns whether there was something, so there may be more."""
+    back = jobs.reclaim(worker)
+    for job_id, fate in back:
         log.warning("reclaim %s: its worker is gone, now %s", job_id, fate)
-
-
-def _drained(waiting: deque[Run]) -> list[Run]:
-    rest: list[Run] = []
-    try:
-        while True:
-            rest.append(waiting.popleft())
-    except IndexError:
-        return rest
+    return bool(back)

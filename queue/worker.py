@@ -22,7 +22,7 @@ from typing import Any
 
 from . import backoff, keys
 from .errors import GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
-from .hands import Hands, settlements
+from .hands import Hands, drain, settlements
 from .jobs import JobQueue, connected
 from .run import Run, read_taken
 from .tasks import Registry, checked_list, registry
@@ -35,6 +35,8 @@ BATCH = 100  # jobs at most in one thread's hands
 NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
 FAREWELL = 1.0  # seconds that leaving may wait for each: the platform's patience is not ours to spend
 UNKNOWN_DELAY, UNKNOWN_LIMIT = 5.0, 24 * 3600.0  # seconds: a deploy is on its way, or nobody will ever know this task
+
+UNKNOWN_TRIES = 20
 
 
 class Worker:
@@ -113,17 +115,21 @@ class Worker:
     def _leave(self, but: Run | None = None) -> None:
         """Settle what ended, release the rest to the front and sign off: the last thing before leaving."""
         own = self.jobs.sibling(FAREWELL)  # the others may hang
-        led = self.lead.acquire(timeout=FAREWELL)  # so that nothing is taken meanwhile
+        locks = [lock for lock in (self.lead, self.settle_lock) if lock.acquire(timeout=FAREWELL)]  # nothing in flight
         try:
-            self.hands.give_back([run for run in self.hands.unended() if run is not but])
             self.hands.settle(own)
+            _, _, held = own.beat(self.name, self.time.lease)
+            rest = [token for token in reversed(held) if but is None or token != but.token]
+            own.release(self.name, rest)
+            for job_id, attempt, _ in rest:
+                log.info("release %s attempt=%s", job_id, attempt)
             own.beat(self.name, 0)
             reclaim(own, self.name)
         except QueueError as error:
             log.warning("leave %s without a word, the end of the lease will tell: %s", self.name, error)
         finally:
-            if led:
-                self.lead.release()
+            for lock in locks:
+                lock.release()
             for jobs in (own, self.leading, self.settling, self.beating):
                 jobs.redis.close()
 
@@ -205,15 +211,12 @@ class Worker:
 
     def _run_batch(self, batch: deque[Run]) -> None:
         me = threading.get_ident()
-        try:
-            while not self.stopping.is_set():
-                run = batch.popleft()
-                run.start()
-                self.hands.busy[me] = run, batch
-                self.time.look_at(min(run.deadline, run.began + BATCH_TIME if batch else NEVER))
-                self._run(run)
-        except IndexError:  # all done, or the timekeeper took the rest
-            pass
+        while not self.stopping.is_set() and (first := drain(batch, 1)):  # the timekeeper may take the rest
+            run = first[0]
+            run.start()
+            self.hands.busy[me] = run, batch
+            self.time.look_at(min(run.deadline, run.began + BATCH_TIME))
+            self._run(run)
         self.hands.busy.pop(me, None)
         self.hands.give_back(list(batch))
         if self.dozing or self.hands.others or self.stopping.is_set():
@@ -226,7 +229,7 @@ class Worker:
             self.hands.finished.append(run)
         except BaseException as error:  # the one place: whatever a task raises, the others go on
             self._judge(run, error)
-        took = perf_counter() - started
+        took = max(perf_counter() - started, 1e-6)
         pace = self.pace.get(run.name)
         self.pace[run.name] = took if pace is None else pace + (took - pace) * 0.1
 
@@ -245,13 +248,18 @@ class Worker:
             self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, error.after))
         elif isinstance(error, Stopped):
             self.hands.end("cancel", [run], lambda jobs: jobs.cancel(run.id, (me, token)) == "cancelled")
-        elif not known and run.waited < UNKNOWN_LIMIT:
+        elif not known and not _hopeless(run):
             self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, UNKNOWN_DELAY))
         elif reason := _final(run, error):
             self.hands.end("bury", [run], lambda jobs: jobs.bury(me, token, reason, text, failed=known))
         else:
             wait = _wait(run, error)
             self.hands.end("retry", [run], lambda jobs: jobs.retry(me, token, wait, text))
+
+
+def _hopeless(run: Run) -> bool:
+    """Whether nobody will ever know this task. One that comes from the schedule is old when it is first met."""
+    return run.age > UNKNOWN_LIMIT and (run.attempt > UNKNOWN_TRIES or not run.had_a_time)
 
 
 def _final(run: Run, error: BaseException) -> str | None:

@@ -1,5 +1,5 @@
 -- beat: renew a worker's lease and tell what Redis knows of it.
--- ARGV[2] worker  ARGV[3] lease in ms, 0 = it leaves  ARGV[4..] pairs of field and value for its hash
+-- ARGV[2] worker  ARGV[3] lease in ms, 0 = it leaves  ARGV[4] ms since its last turn  ARGV[5..] more fields and values of its hash
 -- Returns {ms until the earliest lease of all ends, 1 if its own had not ended before this beat,
 -- {id, attempt, started_at, 1 if asked to stop, ...}: all that it holds}.
 local worker, lease = ARGV[2], tonumber(ARGV[3])
@@ -12,8 +12,8 @@ end
 local kept = (tonumber(redis.call("ZSCORE", workers, worker)) or 0) > now and 1 or 0
 redis.call("ZREM", workers, worker) -- a write that a full Redis allows, so that the lease can be renewed in one
 redis.call("ZADD", workers, now + lease - (lease == 0 and 1 or 0), worker)
-if #ARGV > 3 then
-  redis.call("HSET", card, "last_turn", now, unpack(ARGV, 4))
+if #ARGV > 4 then
+  redis.call("HSET", card, "last_turn", now - tonumber(ARGV[4]), unpack(ARGV, 5))
   redis.call("PEXPIRE", card, lease * 4)
 end
 local first = redis.call("ZRANGE", workers, 0, 0, "WITHSCORES")

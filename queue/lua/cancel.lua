@@ -1,22 +1,23 @@
 -- cancel: a job shall not run, or shall stop. O(1): an id that waits in a list is dropped when a worker comes to it.
--- ARGV[2] id  ARGV[3] ttl in ms  and from the worker that runs it, once it stopped: ARGV[4] worker  ARGV[5] attempt  ARGV[6] started_at
+-- ARGV[2] id  and from the worker that runs it, once it stopped: ARGV[3] worker  ARGV[4] attempt  ARGV[5] started_at
 -- Returns "cancelled", "stopping" (it runs; its worker is asked to stop), "too late" (it has ended, or that worker no
 -- longer holds it) or "unknown". Only the first two change anything.
-local id, ttl, worker = ARGV[2], ARGV[3], ARGV[4]
+local id, worker = ARGV[2], ARGV[3]
 local job = job_key(id)
 local state = redis.call("TYPE", job).ok == "hash" and redis.call("HGET", job, "state")
 if not state then return "unknown" end
 if state == "cancelled" then return state end
-if worker and not held(id, worker, ARGV[5], ARGV[6]) then return "too late" end
+if worker and not held(id, worker, ARGV[4], ARGV[5]) then return "too late" end
 if state == "scheduled" then
   redis.call("ZREM", place("zset", "scheduled"), id)
-  to_cancelled(id, ttl)
+  to_cancelled(id)
 elseif state == "pending" then
   redis.call("HDEL", job, "reason") -- a write that a full Redis allows
-  to_cancelled(id, nil) -- the ttl starts when the id leaves its list
+  to_cancelled(id)
+  redis.call("PERSIST", job) -- its time starts when the id leaves its list
 elseif state == "running" and worker then
   redis.call("LREM", place("list", "running", worker), -1, id)
-  to_cancelled(id, ttl)
+  to_cancelled(id)
 elseif state == "running" then
   redis.call("HDEL", job, "reason")
   redis.call("HSET", job, "reason", STOP)

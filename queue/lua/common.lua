@@ -3,7 +3,7 @@
 -- Redis does not roll a script back, so scripts look first and write afterwards; their first write (but for enqueue)
 -- is one that a full Redis allows: it lets the others pass, and a full queue drains instead of jamming.
 local DEAD_LIMIT, DEAD_TTL = 10000, 30 * 24 * 3600 * 1000 -- jobs, ms
-local STATS_TTL = 25 * 3600 * 1000
+local CANCELLED_TTL, STATS_TTL = 3600 * 1000, 25 * 3600 * 1000
 local MAX_ID = 128
 local STOP = "stop requested" -- in the reason of a running job
 
@@ -12,6 +12,11 @@ local now = tonumber(ARGV[1])
 if not now then
   local clock = redis.call("TIME")
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+
+local function counter(value) -- of a field that somebody may have written by hand
+  local number = math.floor(tonumber(value) or 0)
+  return number >= 0 and number < 1e9 and number or 0 -- and 0 for what is no number at all
 end
 
 local function job_key(id) return ns .. ":job:" .. id end
@@ -48,19 +53,6 @@ local function held(id, worker, attempt, started)
   if not job.err and job[2] == worker and job[3] == attempt and job[4] == started then return job[1], job[5] == STOP end
 end
 
-local function to_pending(id, queue, push) -- LPUSH: behind the others. RPUSH: to the front.
-  redis.call(push, place("list", "pending", queue), id)
-  redis.call("HSET", job_key(id), "state", "pending")
-  ring(queue)
-end
-
-local function to_scheduled(id, queue, due)
-  local scheduled = place("zset", "scheduled")
-  redis.call("ZADD", scheduled, due, id)
-  redis.call("HSET", job_key(id), "state", "scheduled", "due_at", due)
-  if redis.call("ZRANGE", scheduled, 0, 0)[1] == id then ring(queue) end
-end
-
 local function to_dead(id, reason, message)
   local dead = place("list", "dead")
   redis.call("LPUSH", dead, id)
@@ -78,10 +70,10 @@ local function to_dead(id, reason, message)
   end
 end
 
-local function to_cancelled(id, ttl)
+local function to_cancelled(id)
   redis.call("HSET", job_key(id), "state", "cancelled", "finished_at", now)
   redis.call("HDEL", job_key(id), "reason")
-  if ttl then redis.call("PEXPIRE", job_key(id), ttl) end
+  redis.call("PEXPIRE", job_key(id), CANCELLED_TTL)
 end
 
 -- An id without a readable hash goes to the dead with its reason. Call it after the id was taken from its place.
@@ -93,8 +85,23 @@ local function quarantine(id, where)
   to_dead(id, "bad entry", "found in " .. where .. " without a readable job")
 end
 
+local function to_pending(id, queue, push) -- LPUSH: behind the others. RPUSH: to the front.
+  if not queue then return quarantine(id, "no list") end
+  redis.call(push, place("list", "pending", queue), id)
+  redis.call("HSET", job_key(id), "state", "pending")
+  ring(queue)
+end
+
+local function to_scheduled(id, queue, due)
+  if not queue then return quarantine(id, "no list") end
+  local scheduled = place("zset", "scheduled")
+  redis.call("ZADD", scheduled, due, id)
+  redis.call("HSET", job_key(id), "state", "scheduled", "due_at", due)
+  if redis.call("ZRANGE", scheduled, 0, 0)[1] == id then ring(queue) end
+end
+
 local function add_failure(id)
-  redis.call("HSET", job_key(id), "failures", (tonumber(redis.call("HGET", job_key(id), "failures")) or 0) + 1)
+  redis.call("HSET", job_key(id), "failures", counter(redis.call("HGET", job_key(id), "failures")) + 1)
 end
 
 local function finish(worker, jobs) -- returns the ids that this worker no longer holds

@@ -1,6 +1,6 @@
 -- reclaim: take back what the workers held whose lease is over. Only a worker sure of its own connection may call it.
 -- ARGV[2] crashes that make a job dead  ARGV[3] ms before a job that crashed twice runs again  ARGV[4] seed of the jitter
--- ARGV[5] ttl in ms for those asked to stop: they are cancelled  ARGV[6] only this worker, else all
+-- ARGV[5] only this worker, else all. Those asked to stop are cancelled.
 -- Returns {id, what became of it, ...}. First crash: the front of its list at once. Second: later, spread out so that
 -- a killer and its neighbours part. Walks the running lists themselves, which cannot miss a job as an index could.
 local deadly, delay = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -9,10 +9,10 @@ local back = {}
 math.randomseed(tonumber(ARGV[4]))
 
 local function after_crash(id, worker, job)
-  local crashes = (tonumber(job[3]) or 0) + 1
+  local crashes = counter(job[3]) + 1
   redis.call("HSET", job_key(id), "crashes", crashes)
   count("reclaimed", 1)
-  if job[5] == STOP then to_cancelled(id, ARGV[5]); return "cancelled" end
+  if job[5] == STOP then to_cancelled(id); return "cancelled" end
   if crashes >= deadly then
     to_dead(id, "crashed", "its worker died " .. crashes .. " times while it ran, the last was " .. worker)
     return "dead"
@@ -22,8 +22,8 @@ local function after_crash(id, worker, job)
   return "scheduled"
 end
 
-local over = ARGV[6] and { ARGV[6] }
-  or redis.call("ZRANGEBYSCORE", workers, "-inf", "(" .. string.format("%.0f", now), "LIMIT", 0, 10)
+local over = ARGV[5] and { ARGV[5] }
+  or redis.call("ZRANGEBYSCORE", workers, "-inf", "(" .. string.format("%.0f", now), "LIMIT", 0, 100)
 for _, worker in ipairs(over) do
   local running = place("list", "running", worker)
   for _, id in ipairs(redis.call("LRANGE", running, 0, 199)) do -- newest first, so that the oldest ends up in front

@@ -1,14 +1,14 @@
 -- release: a worker gives jobs back unfinished, to the front of their lists. Nothing is counted: deploys are no failures.
--- ARGV[2] worker  ARGV[3] ttl in ms for those asked to stop: they are cancelled  then three for each job, oldest first: id, attempt, started_at
+-- ARGV[2] worker  then three for each job, oldest first: id, attempt, started_at. Those asked to stop are cancelled.
 -- Returns the ids that this token no longer holds; they are left as they are, but for stale copies in the running list.
 local worker, running = ARGV[2], place("list", "running", ARGV[2])
 local lost = {}
-for i = #ARGV - 2, 4, -3 do -- the newest first, so that the oldest ends up in front
+for i = #ARGV - 2, 3, -3 do -- the newest first, so that the oldest ends up in front
   local id = ARGV[i]
   local state, stop = held(id, worker, ARGV[i + 1], ARGV[i + 2])
   if state == "running" then
     redis.call("LREM", running, -1, id)
-    if stop then to_cancelled(id, ARGV[3]) else to_pending(id, redis.call("HGET", job_key(id), "queue"), "RPUSH") end
+    if stop then to_cancelled(id) else to_pending(id, redis.call("HGET", job_key(id), "queue"), "RPUSH") end
   elseif state ~= "pending" and state ~= "cancelled" then
     lost[#lost + 1] = id
     local job = redis.pcall("HMGET", job_key(id), "state", "worker")

@@ -1,6 +1,6 @@
 -- retry: a job failed and shall run again later. snooze is the same without counting a failure.
 -- ARGV[2] worker  ARGV[3] id  ARGV[4] attempt  ARGV[5] started_at  ARGV[6] delay in ms  ARGV[7] failures to add: 1 or 0  ARGV[8] error
--- ARGV[9] ttl in ms, should it turn out that the job was asked to stop: then it is cancelled instead
+-- A job that was asked to stop is cancelled instead.
 -- Returns 1 if settled (now or by an earlier call of this token), 0 if this token no longer holds the job.
 local worker, id = ARGV[2], ARGV[3]
 local state, stop = held(id, worker, ARGV[4], ARGV[5])
@@ -11,5 +11,5 @@ if ARGV[7] == "1" then
   count("retried", 1)
 end
 if ARGV[8] ~= "" then redis.call("HSET", job_key(id), "error", ARGV[8]) end
-if stop then to_cancelled(id, ARGV[9]) else to_scheduled(id, redis.call("HGET", job_key(id), "queue"), now + tonumber(ARGV[6])) end
+if stop then to_cancelled(id) else to_scheduled(id, redis.call("HGET", job_key(id), "queue"), now + tonumber(ARGV[6])) end
 return 1

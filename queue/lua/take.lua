@@ -37,11 +37,11 @@ end
 
 local function hand_out(id, name, job)
   seen[id] = true
-  local attempt = math.floor(tonumber(job[3]) or 0) + 1
-  if not (attempt > 0 and attempt < 1e9) then attempt = 1 end -- put there by hand
+  local attempt = counter(job[3]) + 1
   ids[#ids + 1] = id
-  jobs[#jobs + 1] = table.concat({ id, attempt, name, job[4], job[5], job[6] or "", job[7] or 0, job[8] or 0, job[9] or "", job[10] or 0 }, "\n")
-  waited = waited + math.min(math.max(now - math.max(tonumber(job[10]) or now, tonumber(job[11]) or 0), 0), now)
+  jobs[#jobs + 1] = table.concat({ id, attempt, name, job[4], job[5], job[6] or "", job[7] or 0, job[8] or 0, job[9] or "", job[10] or 0, job[11] or "" }, "\n")
+  local since = math.max(tonumber(job[10]) or now, tonumber(job[11]) or 0)
+  if attempt == 1 then waited = waited + math.min(math.max(now - since, 0), now) end
   return { job_key(id), "state", "running", "attempt", attempt, "started_at", now, "worker", worker }
 end
 
@@ -64,7 +64,7 @@ local function look(list, name)
   if #ids > first then redis.call("LPUSH", running, unpack(ids, first + 1)) end
   for _, write in ipairs(writes) do redis.call("HSET", unpack(write)) end
   for _, id in ipairs(bad) do quarantine(id, "pending:" .. name) end
-  for _, id in ipairs(drop) do redis.call("PEXPIRE", job_key(id), 3600 * 1000) end
+  for _, id in ipairs(drop) do redis.call("PEXPIRE", job_key(id), CANCELLED_TTL) end
   dropped = dropped + looked - #writes
   return looked == #front and #jobs < most and dropped < DROP
 end

@@ -29,7 +29,7 @@ def test_take_moves_a_job_into_the_workers_hands(jobs: JobQueue, look: Look, clo
 
 
 def test_take_gives_all_that_a_worker_needs(jobs: JobQueue) -> None:
-    """A line a field: id, attempt, list, task, args, kwargs, failures, crashes, max_attempts, enqueued_at."""
+    """A line a field: id, attempt, list, task, args, kwargs, failures, crashes, max_attempts, enqueued_at, due_at."""
     jobs.enqueue(named("greet", id="a", queue="low", retries=2), "Ada", polite=True)
     taken = jobs.take("ann", queues=["low"])
 
@@ -44,6 +44,7 @@ def test_take_gives_all_that_a_worker_needs(jobs: JobQueue) -> None:
         "0",
         "3",
         str(START),
+        "",
     ]
 
 

@@ -314,7 +314,9 @@ def test_an_interrupt_never_lands_outside_the_task(jobs: JobQueue) -> None:
     try:
         for number in range(3000):
             task = Task("greet", lambda: sum(range(random.randrange(300))))
-            run = Run("a", number, "default", "greet", "[]", "", 0, 0, 1, 0.0, ("a", "1", "1"), task, jobs, "ann")
+            run = Run(
+                "a", number, "default", "greet", "[]", "", 0, 0, 1, 0.0, False, ("a", "1", "1"), task, jobs, "ann"
+            )
             current.append(run)
             try:
                 run.call()
