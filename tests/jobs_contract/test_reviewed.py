@@ -88,7 +88,7 @@ def test_the_timekeeper_never_spins(live: JobQueue, tasks: Registry) -> None:
 def test_what_ended_does_not_wait_for_a_slow_job(live: JobQueue, tasks: Registry) -> None:
     """Two short jobs and one that blocks, in one batch while the leader sleeps: the ended one reads done meanwhile."""
     gate = Gate()
-    define(tasks, lambda blocks: gate() if blocks else None)
+    define(tasks, lambda blocks: gate() if blocks else time.sleep(0.005))
     worker = a_worker(live, tasks, threads=2, lease=15, beat=3)
     worker.pace["greet"] = 0.0001
     with working(worker):
