@@ -21,6 +21,7 @@ from queue.job import text
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -28,7 +29,7 @@ from starlette.routing import Route
 MESSAGES = "sinkiq:messages"
 PAGE = """<!doctype html><html lang="en"><title>Sinkiq</title><meta name="viewport" content="width=device-width">
 <style>body {{ font: 1.1rem/1.5 system-ui; max-width: 32rem; margin: 3rem auto }} b {{ font-size: 1.6rem }}</style>
-<h1>Sinkiq</h1><p><b>{done}</b> processed <b>{dead}</b> failed <b>{pending}</b> pending</p>
+<h1>Sinkiq</h1><p>This hour: <b>{done}</b> processed <b>{dead}</b> failed <b>{pending}</b> pending</p>
 <form method="post"><label>Message <input name="message" maxlength="200" required></label> <button>Send</button></form>
 <p><a href="/">Refresh</a></p><h2>Messages</h2><ul>{messages}</ul></html>"""
 
@@ -61,13 +62,15 @@ def home(_: Request) -> Response:
 
 async def send(request: Request) -> Response:
     """Enqueue the message and show the page at once."""
-    queue.enqueue(sink, str((await request.form())["message"])[:200])
+    message = str((await request.form()).get("message", ""))[:200]
+    await run_in_threadpool(queue.enqueue, sink, message)
     return RedirectResponse("/", status_code=303)
 
 
 app = Starlette(routes=[Route("/", home), Route("/", send, methods=["POST"])])
 
 if __name__ == "__main__":
+    report.overview(jobs)  # fails at once, and says so, where there is no Redis
     worker = queue.Worker(threads=5)
     thread = threading.Thread(target=worker.run)
     thread.start()

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from . import report
 from .errors import BadOption, QueueError
 from .jobs import JobQueue, connect
+from .run import headline
 from .worker import Worker
 
 Action = Callable[[JobQueue, argparse.Namespace], None]
@@ -28,7 +29,10 @@ def stats(jobs: JobQueue, _: argparse.Namespace) -> None:
         print(f"pending:{name}  {view.pending.get(name, 0)}{age}{'  (paused)' if name in view.paused else ''}")
     due = f", the next {_due(view.next_due - view.now)}" if view.next_due is not None else ""
     print(f"scheduled  {view.scheduled}{due}\nrunning  {view.running}\ndead  {view.dead}\nworkers  {view.workers}")
-    print("last hour ", ", ".join(f"{count} {name}" for name, count in sorted(view.last_hour.items())) or "nothing")
+    hour = dict(view.last_hour)
+    waited = hour.pop("waited", 0) / max(hour.get("taken", 0), 1)
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(hour.items()))
+    print(f"last hour  {f'{counts}; waited {_span(waited)} on average' if counts else 'nothing'}")
 
 
 def show(jobs: JobQueue, given: argparse.Namespace) -> None:
@@ -72,15 +76,18 @@ def work(_: JobQueue, given: argparse.Namespace) -> None:
     try:
         importlib.import_module(given.module)
     except ModuleNotFoundError as error:
-        raise QueueError(f"no module {error.name!r}: run this in the folder that has it") from None
+        if error.name == given.module:
+            raise QueueError(f"no module {error.name!r}: run this in the folder that has it, without .py") from None
+        raise QueueError(f"{given.module} imports {error.name!r}, which is not installed") from None
     Worker(given.queues.split(","), given.threads).run()
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command line may say."""
     top = argparse.ArgumentParser(prog="python -m queue", description="Look at a queue and act on it.")
-    top.add_argument("--redis", default=os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"), metavar="URL")
-    top.add_argument("--namespace", default=os.environ.get("QUEUE_NAMESPACE", "queue"), metavar="NAME")
+    url, name = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"), os.environ.get("QUEUE_NAMESPACE", "queue")
+    top.add_argument("--redis", default=url, metavar="URL", help="default: REDIS_URL, else redis://127.0.0.1:6379/0")
+    top.add_argument("--namespace", default=name, metavar="NAME", help="default: QUEUE_NAMESPACE, else queue")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, does: Action, text: str, *names: str) -> argparse.ArgumentParser:
@@ -99,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     command("resume", act, "take from it again").add_argument("id", metavar="LIST")
     command("workers", workers, "who works, and who is gone")
     run = command("work", work, "run the tasks of a module", "MODULE")
-    run.add_argument("--threads", type=int, default=10, metavar="N")
+    run.add_argument("--threads", type=int, default=10, metavar="N", help="jobs at a time, default 10")
     run.add_argument("--queues", default="default", metavar="A,B", help="lists, most urgent first")
     return top
 
@@ -127,7 +134,7 @@ def _due(ms: float) -> str:
 
 
 def _last_line(error: str | None) -> str:
-    return (error or "").strip().rsplit("\n", 1)[-1][:200]
+    return headline(error or "")[:200]
 
 
 if __name__ == "__main__":

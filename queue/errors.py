@@ -67,6 +67,12 @@ class GiveUp(Verdict):
     reason = "gave up"
 
 
+class BadArguments(GiveUp):
+    """The task cannot be called with the arguments of this job."""
+
+    reason = "bad arguments"
+
+
 class BadEntry(GiveUp):
     """What lies in Redis under the id of this job cannot be run."""
 

@@ -46,45 +46,60 @@ __all__ = [
 
 
 def enqueue(target: Task | str, /, *args: Any, **kwargs: Any) -> str:
-    """See `JobQueue.enqueue`, as for the others."""
     return connected().enqueue(target, *args, **kwargs)
 
 
-def enqueue_in(delay: float | timedelta, target: Task | str, /, *args: Any, **kwargs: Any) -> str:  # noqa: D103
+def enqueue_in(delay: float | timedelta, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
     return connected().enqueue_in(delay, target, *args, **kwargs)
 
 
-def enqueue_at(when: datetime | float, target: Task | str, /, *args: Any, **kwargs: Any) -> str:  # noqa: D103
+def enqueue_at(when: datetime | float, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
     return connected().enqueue_at(when, target, *args, **kwargs)
 
 
-def enqueue_many(calls: Iterable[Sequence[Any]]) -> list[str]:  # noqa: D103
+def enqueue_many(calls: Iterable[Sequence[Any]]) -> list[str]:
     return connected().enqueue_many(calls)
 
 
-def status(job_id: str) -> Job | None:  # noqa: D103
+def status(job_id: str) -> Job | None:
     return connected().status(job_id)
 
 
-def is_complete(job_id: str) -> bool:  # noqa: D103
+def is_complete(job_id: str) -> bool:
     return connected().is_complete(job_id)
 
 
-def cancel(job_id: str) -> str:  # noqa: D103
+def cancel(job_id: str) -> str:
     return connected().cancel(job_id)
 
 
-def reschedule(job_id: str, when: datetime | float) -> str:  # noqa: D103
+def reschedule(job_id: str, when: datetime | float) -> str:
     return connected().reschedule(job_id, when)
 
 
-def revive(job_id: str) -> str:  # noqa: D103
+def revive(job_id: str) -> str:
     return connected().revive(job_id)
 
 
-def pause(name: str) -> None:  # noqa: D103
+def pause(name: str) -> None:
     connected().pause(name)
 
 
-def resume(name: str) -> None:  # noqa: D103
+def resume(name: str) -> None:
     connected().resume(name)
+
+
+for _function in (
+    enqueue,
+    enqueue_in,
+    enqueue_at,
+    enqueue_many,
+    status,
+    is_complete,
+    cancel,
+    reschedule,
+    revive,
+    pause,
+    resume,
+):
+    _function.__doc__ = getattr(JobQueue, _function.__name__).__doc__

@@ -13,6 +13,7 @@ from .run import Run
 log = logging.getLogger("queue")
 
 CARRIED = 1_000  # finished jobs that one call settles
+LEVELS = {"bury": logging.ERROR, "retry": logging.WARNING}
 
 Change = Callable[[JobQueue], Any]  # a transition; False or a list of ids tells what this worker no longer held
 
@@ -58,7 +59,7 @@ class Hands:
         for run in runs:
             self.held.pop(run.token, None)
             if verb != "finish" and run.id not in lost:
-                log.info("%s %s %s attempt=%d", verb, run.name, run.id, run.attempt)
+                log.log(LEVELS.get(verb, logging.INFO), "%s %s %s attempt=%d", verb, run.name, run.id, run.attempt)
         for job_id in lost:
             log.warning("%s %s came too late: another has it, or it is gone; nothing was changed", verb, job_id)
 

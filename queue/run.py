@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from .errors import BadEntry, GiveUp, Interrupt, NotJSON, Stopped, TimeLimit, TooLarge, UnknownTask
+from .errors import BadArguments, BadEntry, GiveUp, Interrupt, NotJSON, Stopped, TimeLimit, TooLarge, UnknownTask
 from .job import MAX_ARGUMENTS, cut, to_json
 from .jobs import JobQueue, Taken, Token
 from .tasks import Registry, Task
@@ -74,6 +74,10 @@ class Run:
             try:
                 self.live = True
                 result = self.task.function(*args, **kwargs)
+            except TypeError as error:
+                if error.__traceback__ and error.__traceback__.tb_next is None:  # not from inside: it was never entered
+                    raise BadArguments(str(error)) from None
+                raise
             finally:
                 self._over()
         except Interrupt:  # it may land just after the task returned; then the task was in time
@@ -127,6 +131,13 @@ class Run:
         if isinstance(error, GiveUp | UnknownTask):
             return f"{type(error).__name__}: {error}"
         return "".join(traceback.format_exception(error))
+
+
+def headline(trace: str) -> str:
+    """Return the line of a traceback that names the error; its message may have several."""
+    lines = trace.strip().splitlines() or [""]
+    last_frame = max((number for number, line in enumerate(lines) if line.startswith("  ")), default=-1)
+    return lines[min(last_frame + 1, len(lines) - 1)]
 
 
 def current_job() -> Run | None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from typing import Any, overload
 
 from . import backoff as pauses
@@ -12,7 +13,7 @@ from .errors import LONGEST, BadOption, NotATask, UnknownTask, seconds
 from .job import checked_id
 
 Backoff = Callable[[int, float], float]
-_TASK = re.compile(r"\S{1,200}")
+_TASK = re.compile(r"[^\s<>]{1,200}")  # no <lambda>: a worker must find it under this name
 _LIST = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -33,7 +34,7 @@ class Task:
     def __post_init__(self) -> None:
         checked_list(self.queue)
         if not _TASK.fullmatch(self.name) or not self.name.isprintable():
-            raise BadOption(f"a task's name has 1 to 200 characters and no blanks, not {self.name[:300]!r}")
+            raise BadOption(f"a task's name has 1 to 200 characters, no blanks, no < >, not {self.name[:300]!r}")
         if self.id is not None:
             checked_id(self.id)
         if self.retries < 0 or (self.max_attempts is not None and self.max_attempts < 1):
@@ -105,6 +106,8 @@ def task(
     """Make a function a task: `@task` or `@task(retries=5, timeout=30)`. It is named as the function, unless told."""
 
     def register(function: Callable[..., Any]) -> Task:
+        if iscoroutinefunction(function):
+            raise NotATask(f"{function.__name__} is async: a task is a plain function, run it with asyncio.run inside")
         limits = seconds(timeout), seconds(result_ttl)
         return registry.add(Task(name or function.__name__, function, queue, retries, backoff, *limits))
 

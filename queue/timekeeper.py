@@ -114,7 +114,11 @@ class Timekeeper:
             if monotonic() < self.due:
                 return self.due
             self.due = NEVER
-        self.jobs.ring(str(self.card["lists"]).split(",")[0])
+        try:
+            self.jobs.ring(str(self.card["lists"]).split(",")[0])
+        except QueueError:
+            self.note_due(monotonic())  # it is still due
+            raise
         return NEVER
 
     def _watch(self) -> float:

@@ -24,7 +24,7 @@ from . import backoff, keys
 from .errors import GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
 from .hands import Hands, drain, settlements
 from .jobs import JobQueue, connected
-from .run import Run, read_taken
+from .run import Run, headline, read_taken
 from .tasks import Registry, checked_list, registry
 from .timekeeper import BATCH_TIME, NEVER, Timekeeper, reclaim
 
@@ -243,7 +243,7 @@ class Worker:
     def _judge(self, run: Run, error: BaseException) -> None:
         """Choose the transition that this end of a task asks for."""
         me, token, text, known = self.name, run.token, run.describe(error), run.task is not None
-        log.info("%s %s: %s", run.name, run.id, text.strip().rsplit("\n", 1)[-1])
+        log.info("%s %s: %s", run.name, run.id, headline(text))
         if isinstance(error, Snooze):
             self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, error.after))
         elif isinstance(error, Stopped):

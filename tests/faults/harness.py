@@ -137,7 +137,8 @@ class Crew:
 
     def events(self, kind: str | None = None, job_id: str | None = None) -> list[Event]:
         """What the tasks noted so far, in the order it happened."""
-        lines = [line.split() for line in self.path.read_text().splitlines()]
+        whole, _, _ = self.path.read_text().rpartition("\n")  # the last line may be in the writing
+        lines = [line.split() for line in whole.splitlines()]
         events = [Event(kind, id_, int(attempt), float(at), int(pid)) for kind, id_, attempt, at, pid in lines]
         return [one for one in events if kind in (None, one.kind) and job_id in (None, one.id)]
 
