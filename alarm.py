@@ -8,9 +8,19 @@ import logging
 import queue
 from collections.abc import Callable
 
+import settings as configuration
+from settings import Settings
 from store import database
 
 log = logging.getLogger("tweetnow.models")
+
+
+def connect(settings: Settings) -> None:
+    """Choose the queue, for a program at its start. Exits with one line when redis-py cannot use REDIS_URL."""
+    try:
+        queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
+    except queue.BadOption:
+        configuration.refuse("REDIS_URL", settings.redis_url)
 
 
 def wake(tweet_id: int, job_id: str, at_ms: int | None) -> None:

@@ -20,7 +20,7 @@ import tweet_text
 from reasons import BadTweet, Reason, columns
 from settings import Settings
 from store import Row, Unreadable, database, lock_up, make_tables, open_store, unlock
-from times import due_ms, now_ms, resolve_time
+from times import due_ms, is_at, now_ms, resolve_time
 from tweet_status import status
 
 __all__ = ["BadTweet", "Unreadable", "database", "resolve_time", "status"]  # from elsewhere, beside what is below
@@ -70,7 +70,7 @@ class User(Row):
 
         Raises BadTweet when it cannot be sent as it is. When the queue is away it is accepted all the same.
         """
-        if known := self._with_key(key, text):
+        if key is not None and (known := self._with_key(key, text, at)):
             return known
         now = now_ms()
         due_at = None if at is None else due_ms(at, now)
@@ -79,30 +79,30 @@ class User(Row):
             with database.atomic():
                 tweet = Tweet.create(user=self, state="queued" if due_at is None else "scheduled", **fields)
         except peewee.IntegrityError:
-            if known := self._with_key(key, text):  # the same form, sent twice at once
+            if key is not None and (known := self._with_key(key, text, at)):  # the same form, sent twice at once
                 return known
             raise
         alarm.wake(tweet.id, tweet.job_id, due_at)
         return tweet
 
-    def _with_key(self, key: str | None, text: str) -> "Tweet | None":
-        if key is None:
-            return None
+    def _with_key(self, key: str, text: str, at: datetime | float | None) -> "Tweet | None":
         if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
             raise BadTweet("bad_key", f"The key {key[:20]!r} is not 1 to {LONGEST_KEY} ASCII characters: use a UUID.")
         tweet = Tweet.get_or_none(Tweet.user == self, Tweet.key == key)
-        if tweet and tweet.text != text:
-            raise BadTweet("key_reused", f"The key {key!r} was used for another text: make a new one for each tweet.")
+        if tweet and not (tweet.text == text and is_at(tweet.due_at, at)):
+            raise BadTweet("key_reused", f"The key {key!r} was used for another text or time: make one for each tweet.")
+        if tweet and tweet.state in WAITING:  # the queue may have been away the first time
+            alarm.wake(tweet.id, tweet.job_id, tweet.wakes_at)
         return tweet
 
     def upcoming(self, limit: int) -> "list[Tweet]":
         """Return the scheduled tweets, the next one first."""
-        mine = Tweet.select().where(Tweet.user == self, Tweet.state == "scheduled")
+        mine = Tweet.select(Tweet, User).join(User).where(Tweet.user == self, Tweet.state == "scheduled")
         return list(mine.order_by(Tweet.due_at, Tweet.id).limit(limit))
 
     def recent(self, limit: int) -> "list[Tweet]":
         """Return all the others, the newest first."""
-        mine = Tweet.select().where(Tweet.user == self, Tweet.state != "scheduled")
+        mine = Tweet.select(Tweet, User).join(User).where(Tweet.user == self, Tweet.state != "scheduled")
         return list(mine.order_by(Tweet.id.desc()).limit(limit))
 
 
@@ -120,9 +120,7 @@ class Tweet(Row):
     due_at = peewee.BigIntegerField(null=True)  # None: at once
     created_at = peewee.BigIntegerField()
     sent_at = peewee.BigIntegerField(null=True)
-    attempts = peewee.IntegerField(
-        default=0
-    )  # how often it went to X; a worker's answer counts for its own attempt only
+    attempts = peewee.IntegerField(default=0)  # how often it went to X; a worker's answer counts for its own only
     x_tweet_id = peewee.CharField(32, null=True)
     next_attempt_at = peewee.BigIntegerField(null=True)  # not before; None: as soon as the queue says
     reason_code = peewee.CharField(32, null=True)
@@ -138,7 +136,9 @@ class Tweet(Row):
     def for_job(cls, job_id: str, user: User) -> "Tweet | None":
         """Return the person's tweet with this job id, the present one or one from before it was sent again."""
         old = OldJob.select(OldJob.tweet).where(OldJob.job_id == job_id)
-        return cls.get_or_none(cls.user == user, (cls.job_id == job_id) | cls.id.in_(old))
+        its = cls.select(cls, User).join(User).where((cls.job_id == job_id) | cls.id.in_(old))
+        found: Tweet | None = its.where(cls.user == user).first()
+        return found
 
     def url(self) -> str | None:
         """Where people see it on X; None until X took it."""
@@ -212,8 +212,8 @@ class Tweet(Row):
         return self._settle("uncertain", why)
 
     def _settle(self, state: str, why: Reason, next_attempt_at: int | None = None) -> bool:
-        """End this attempt. A later one, and a row that is at an end, are none of ours."""
-        mine = Tweet.attempts == self.attempts
+        """End this attempt. A later one, a new job's first, and a row that is at an end, are none of ours."""
+        mine = (Tweet.attempts == self.attempts) & (Tweet.job_id == self.job_id)
         return self._change(("sending", *WAITING), mine, state=state, next_attempt_at=next_attempt_at, **columns(why))
 
     def _change(self, states: tuple[str, ...], *conditions: Any, **changes: Any) -> bool:

@@ -16,6 +16,10 @@ TABLE: dict[str, tuple[str, str | None]] = {
     ),
     # It failed: X certainly does not have it.
     "gave_up": ("X could not be reached, and we stopped trying. Nothing was sent: send it again later.", "send_again"),
+    "stopped": (
+        "Something went wrong on our side, and we stopped trying. Nothing was sent: send it again.",
+        "send_again",
+    ),
     "signed_out": ("X no longer accepts your sign-in. Sign in again, then send the tweet again.", "sign_in"),
     "duplicate": (
         "X says you have already posted these words. Look at your profile, or change them and send again.",

@@ -27,8 +27,10 @@ EXPECTED = {
     "ENV": "development or production",
     "HOST": "an address to listen on, like 127.0.0.1 or 0.0.0.0",
     "PORT": "a number from 1 to 65535",
-    "PUBLIC_URL": "the address people type, like https://tweets.example.com; in production it begins with https://",
-    "REDIS_URL": "an address like redis://host:6379/0, rediss://host:6379/0 (TLS) or unix:///path/to/socket",
+    "PUBLIC_URL": "the address people type, like https://tweets.example.com, with nothing after the host or its port; "
+    "in production it begins with https://",
+    "REDIS_URL": "an address like redis://host:6379/0, rediss://host:6379/0 (TLS) or unix:///path/to/socket, "
+    "with a number after the last / and no options that redis-py does not know",
     "QUEUE_NAMESPACE": "1 to 64 letters, digits or any of _ . -",
     "REDIS_TLS_VERIFY": "1, or 0 where Redis has a certificate it signed itself",
     "DATABASE_URL": "an address like postgres://user:password@host:5432/name; sqlite:///file.db only in development",
@@ -106,22 +108,21 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
     read = _reader(process_environ if environ is None else environ, data)
     production = read.text("ENV") == "production"
     web = "https" if production else "https?"
+    postgres = "postgres(ql)?"
     own_key = "(?!sandbox-).+" if production else ".+"
-    redis_url = read.address("REDIS_URL", "rediss?|unix")
+    redis_url = read.address("REDIS_URL", r"unix:.+|rediss?://[^/?#]+(/[0-9]*)?(\?.*)?")
     loose = redis_url.startswith("rediss:") and read.text("REDIS_TLS_VERIFY", "[01]") == "0"
     return Settings(
         env=read.text("ENV"),
         host=read.text("HOST"),
         port=read.number("PORT", 65535),
-        public_url=read.address("PUBLIC_URL", web),
+        public_url=read.address("PUBLIC_URL", f"{web}://[^/?#@]+"),
         redis_url=redis_url,
         redis_options={"ssl_cert_reqs": "none"} if loose else {},
         queue_namespace=read.text("QUEUE_NAMESPACE", NAME),
-        database_url=read.address(
-            "DATABASE_URL", "postgres|postgresql" if production else "postgres|postgresql|sqlite"
-        ),
-        x_api_url=read.address("X_API_URL", web),
-        x_site_url=read.address("X_SITE_URL", web),
+        database_url=read.address("DATABASE_URL", f"{postgres}://.+" if production else f"({postgres}|sqlite)://.+"),
+        x_api_url=read.address("X_API_URL", re.escape(X_ITSELF) if production else f"{web}://.+"),
+        x_site_url=read.address("X_SITE_URL", f"{web}://.+"),
         x_consumer_key=Secret(read.text("X_CONSUMER_KEY", own_key)),
         x_consumer_secret=Secret(read.text("X_CONSUMER_SECRET", own_key)),
         session_secret=Secret(read.text("SESSION_SECRET", ".{32,}")),
@@ -172,30 +173,30 @@ class _Reader:
 
     def text(self, name: str, pattern: str = ".+") -> str:
         value = self.value(name)
-        return value if re.fullmatch(pattern, value) else _wrong(name, value)
+        return value if re.fullmatch(pattern, value) else refuse(name, value)
 
     def number(self, name: str, highest: int) -> int:
         value = self.text(name, "[0-9]{1,9}")
-        return int(value) if 1 <= int(value) <= highest else _wrong(name, value)
+        return int(value) if 1 <= int(value) <= highest else refuse(name, value)
 
     def words(self, name: str, pattern: str) -> tuple[str, ...]:
         value = self.value(name)
         words = tuple(word.strip() for word in value.split(",")) if value else ()
-        return words if all(re.fullmatch(pattern, word) for word in words) else _wrong(name, value)
+        return words if all(re.fullmatch(pattern, word) for word in words) else refuse(name, value)
 
-    def address(self, name: str, schemes: str) -> str:
-        value = self.value(name)
+    def address(self, name: str, pattern: str) -> str:
+        value = self.value(name).rstrip("/")
         try:
             parts = urlsplit(value)
-            good = re.fullmatch(schemes, parts.scheme) and (parts.port or True)  # .port raises when it is no number
+            good = re.fullmatch(pattern, value) and (parts.port or True)  # .port raises when it is no number
         except ValueError:
             good = False
         whole = good and (parts.hostname or parts.scheme in ("sqlite", "unix"))
-        return value.rstrip("/") if whole else _wrong(name, without_password(value))
+        return value if whole else refuse(name, self.value(name))
 
     def keys(self, name: str) -> tuple[Secret, ...]:
         keys = [_fernet_key(word) for word in self.words(name, ".+")]
-        return tuple(key for key in keys if key) if keys and all(keys) else _wrong(name, self.value(name))
+        return tuple(key for key in keys if key) if keys and all(keys) else refuse(name, self.value(name))
 
 
 def _fernet_key(text: str) -> Secret | None:
@@ -209,12 +210,15 @@ def _fernet_key(text: str) -> Secret | None:
     return Secret(text)
 
 
-def _wrong(name: str, value: str) -> NoReturn:
+def refuse(name: str, value: str) -> NoReturn:
+    """Stop the start: the line names the variable and what it has to be, and shows no secret."""
+    value = without_password(value) if name.endswith("_URL") else value
     shown = "not set" if not value else "wrong (not shown)" if name in SECRET else repr(value)
     raise SystemExit(f"{name} is {shown}: it has to be {EXPECTED[name]}")
 
 
 def without_password(url: str) -> str:
-    """Return an address as it may be shown: what stands between its scheme and its last @ is left out."""
+    """Return an address as it may be shown, without what is between its scheme and its last @, or a password option."""
     before, at, after = url.rpartition("@")
-    return f"{before.partition('://')[0]}://***@{after}" if at else url
+    shown = f"{before.partition('://')[0]}://***@{after}" if at else url
+    return re.sub("(password=)[^&]*", r"\1***", shown)

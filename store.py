@@ -53,6 +53,12 @@ def make_tables(*rows: type[Row]) -> None:
                 raise
 
 
+def away(error: peewee.OperationalError) -> str:
+    """Return the line with which a program ends that cannot start without its database."""
+    said = str(error).partition("\n")[0]
+    return f"the database does not answer ({said}): see that it runs, and DATABASE_URL"
+
+
 def lock_up(text: str) -> str:
     """Encrypt with the newest key."""
     return _vault[0].encrypt(text.encode()).decode()

@@ -18,17 +18,29 @@ def now_ms() -> int:
 
 def due_ms(at: datetime | float, now: int) -> int:
     """Return when a tweet is due. TypeError for what is no moment, BadTweet for one that is past or too far away."""
-    if isinstance(at, datetime):
-        if at.utcoffset() is None:
-            raise TypeError(f"{at!r} has no time zone: give an aware datetime or Unix seconds")
-        at = at.timestamp()
-    if isinstance(at, bool) or not isinstance(at, int | float):
-        raise TypeError(f"{at!r} is no time: give an aware datetime or Unix seconds")
+    at = _seconds(at)
     if not now - GRACE <= at * 1000:  # also what is not a number
         raise BadTweet("past", f"{_shown(at)} is past: it is {_shown(now / 1000)} now. Choose a later time.")
     if at * 1000 > now + FARTHEST:
         raise BadTweet("too_far", f"{_shown(at)} is too far away: choose a time within a year of {_shown(now / 1000)}.")
     return round(at * 1000)
+
+
+def is_at(due_at: int | None, at: datetime | float | None) -> bool:
+    """Whether a stored due time is this moment, be it past by now; None is at once. TypeError as in `due_ms`."""
+    if due_at is None or at is None:
+        return due_at is at
+    return abs(_seconds(at) * 1000 - due_at) < 1
+
+
+def _seconds(at: datetime | float) -> float:
+    if isinstance(at, datetime):
+        if at.utcoffset() is None:
+            raise TypeError(f"{at!r} has no time zone: give an aware datetime or Unix seconds")
+        return at.timestamp()
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise TypeError(f"{at!r} is no time: give an aware datetime or Unix seconds")
+    return at
 
 
 def _shown(seconds: float) -> str:

@@ -1,7 +1,12 @@
-"""The body of /status: what the row says, with what the queue knows of the next attempt. Changes nothing."""
+"""The body of /status: what the row says, with what the queue knows of the next attempt.
 
+It changes nothing, but for a tweet whose job is over: nobody would ever touch that again, so who looks at it ends it.
+"""
+
+import logging
 from typing import TYPE_CHECKING, Any
 
+from reasons import reason
 from times import now_ms
 
 if TYPE_CHECKING:
@@ -12,10 +17,15 @@ if TYPE_CHECKING:
 SOONEST, LATEST = 500, 5_000  # ms between two looks at a tweet that is on its way
 LONGEST_WAIT = 60_000  # ms between two looks at one that waits for its time
 WAITING = ("scheduled", "queued", "retrying")
+JOB_ENDS = ("done", "dead", "cancelled")
+
+log = logging.getLogger("tweetnow.models")
 
 
 def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
     """Return what /status says. Without the job (Redis away) it is what the row knows; that is no error."""
+    if job and job.state in JOB_ENDS and tweet.state in ("scheduled", "queued", "sending"):
+        _end(tweet, job)
     now = now_ms()
     retry_at = tweet.next_attempt_at or (job.due_at if job and job.state == "scheduled" and job.attempt else None)
     state = _state(tweet, job, now)
@@ -32,6 +42,16 @@ def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
         "cancellable": state in WAITING,
         "poll_after_ms": _pace(tweet, state, waits_until, now),
     }
+
+
+def _end(tweet: "Tweet", job: "Job") -> None:
+    """End a tweet that its job has left behind. If it went on since it was read, that stays, and is read again."""
+    if tweet.state == "sending":
+        ended = tweet.record_uncertain(reason("interrupted"))
+    else:
+        ended = tweet.record_failed(reason("stopped"))
+    if ended:
+        log.warning("job=%s was %s (%s), but its tweet was not at an end", job.id, job.state, job.reason)
 
 
 def _state(tweet: "Tweet", job: "Job | None", now: int) -> str:

@@ -15,9 +15,14 @@ if not hasattr(queue, "__path__"):  # the standard library's came first: lend it
 import logging
 import random
 import time
+from contextlib import closing, suppress
 
+import peewee
+
+import alarm
 import models
 import settings as configuration
+import store
 import x_api
 from reasons import reason
 from settings import Settings
@@ -25,6 +30,7 @@ from settings import Settings
 CREDIT_WAIT = 600.0  # seconds until we ask again whether the app may send
 SHORTEST_WAIT, LONGEST_WAIT = 60.0, 900.0  # seconds, when X says "later" but not when, or names no sensible time
 SENSIBLE_WAIT = 24 * 3600.0  # seconds; the longest of X's limits is a day
+RECORD_WITHIN, RECORD_PAUSE = 5.0, 0.5  # seconds for a database that is away when a tweet was sent
 
 log = logging.getLogger("tweetnow.worker")
 settings: Settings
@@ -33,7 +39,7 @@ settings: Settings
 @queue.task(retries=8, timeout=30)
 def post_tweet(tweet_id: int) -> str:
     """Do what the row says: nothing at an end or for an old job, later when it is due later, else send it."""
-    with models.database.connection_context():
+    with closing(models.database):  # it connects when it is used, and anew in `record_sent`
         tweet = models.Tweet.get_or_none(models.Tweet.id == tweet_id)
         job = queue.current_job()
         if tweet is None or (job and job.id != tweet.job_id):
@@ -59,16 +65,35 @@ def publish(tweet: models.Tweet) -> None:
         raise queue.Snooze(0)  # changed since it was read: read it again
     try:
         x_tweet_id = x_api.send(signed)
-        log.info("X took tweet=%s as %s", tweet.id, x_tweet_id)  # known, even if the next line fails
-        tweet.record_sent(x_tweet_id)
     except x_api.NotSent as error:
         not_sent(tweet, error)
     except x_api.Refused as error:
         tweet.record_failed(error.reason)
     except x_api.Unknown as error:
         tweet.record_uncertain(error.reason)
-    except BaseException:  # a time limit, a defect, a database that went away: X may have it
+    except BaseException:  # a time limit or a defect: X may have it
         tweet.record_uncertain(reason("interrupted"))
+        raise
+    else:
+        record_sent(tweet, x_tweet_id)
+
+
+def record_sent(tweet: models.Tweet, x_tweet_id: str) -> None:
+    """Write down that X has it, trying for some seconds: what is known shall not end as uncertain."""
+    log.info("X took tweet=%s as %s", tweet.id, x_tweet_id)
+    end = time.monotonic() + RECORD_WITHIN
+    try:
+        while True:
+            try:
+                return tweet.record_sent(x_tweet_id)
+            except peewee.PeeweeException:
+                if time.monotonic() + RECORD_PAUSE > end:
+                    raise
+            time.sleep(RECORD_PAUSE)
+            with suppress(peewee.PeeweeException):
+                models.database.close()  # once broken it stays so; the next use opens another one
+    except BaseException as error:
+        log.error("X took tweet=%s as %s, but that could not be written down: %s", tweet.id, x_tweet_id, error)
         raise
 
 
@@ -108,14 +133,17 @@ def start(environment: Settings) -> None:
     global settings
     settings = environment
     models.connect(settings)
-    queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
+    alarm.connect(settings)
 
 
 def main() -> None:
     """Work until SIGTERM or Ctrl-C."""
     start(configuration.load())
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
-    models.create_tables()
+    try:
+        models.create_tables()
+    except peewee.OperationalError as error:
+        sys.exit(store.away(error))
     log.info("worker with %s threads on %s; %s", settings.worker_threads, ", ".join(settings.worker_queues), settings)
     queue.Worker(queues=settings.worker_queues, threads=settings.worker_threads).run()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from queue.jobs import connected
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -147,6 +148,47 @@ def test_the_same_key_is_the_same_tweet(ada: User) -> None:
     assert grace.tweet("Once", key="form-1").job_id != first.job_id
 
 
+def test_the_same_key_for_another_time_is_refused(ada: User) -> None:
+    """The time belongs to the tweet as its words do; the same time again is the same tweet, also once it is past."""
+    when = datetime.now(UTC) + timedelta(hours=2)
+    later = ada.tweet("Once", at=when, key="form-1")
+    assert ada.tweet("Once", at=when.timestamp(), key="form-1").job_id == later.job_id
+    assert code_of(ada.tweet, "Once", at=when + timedelta(minutes=1), key="form-1") == "key_reused"
+    assert code_of(ada.tweet, "Once", at=float("nan"), key="form-1") == "key_reused"
+    assert code_of(ada.tweet, "Once", key="form-1") == "key_reused"
+    past = now_ms() - 60_000
+    Tweet.update(due_at=past).execute()
+    assert ada.tweet("Once", at=past / 1000, key="form-1").job_id == later.job_id
+    ada.tweet("Now", key="form-2")
+    assert code_of(ada.tweet, "Now", at=when, key="form-2") == "key_reused"
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+def test_the_same_key_makes_up_for_a_job_that_was_never_enqueued(ada: User, redis_url: str, hours: int) -> None:
+    """Whoever tries again after Redis was away gets the same tweet, with its job in the queue now, and only one."""
+    at = datetime.now(UTC) + timedelta(hours=hours) if hours else None
+    queue.connect(AWAY)
+    tweet = ada.tweet("Once", at=at, key="form-1")
+    queue.connect(redis_url)
+    for _ in range(2):
+        assert ada.tweet("Once", at=at, key="form-1").job_id == tweet.job_id
+    job = queue.status(tweet.job_id)
+    assert job is not None
+    assert (job.state, job.args) == ("scheduled" if hours else "pending", [tweet.id])
+    assert job.due_at == tweet.due_at
+    pending = connected().redis.llen("{queue}:pending:default")
+    assert pending == (0 if hours else 1)
+
+
+def test_the_same_key_wakes_nothing_that_is_over(ada: User) -> None:
+    """What was called off stays so: its job is not made anew."""
+    tweet = ada.tweet("Once", key="form-1")
+    tweet.cancel()
+    connected().redis.flushall()
+    assert ada.tweet("Once", key="form-1").state == "cancelled"
+    assert queue.status(tweet.job_id) is None
+
+
 def test_a_double_click_makes_one_tweet(ada: User) -> None:
     """The same key from eight threads at once makes one row."""
 
@@ -255,6 +297,21 @@ def test_a_late_worker_cannot_fail_a_newer_attempt(ada: User) -> None:
     assert Tweet.get_by_id(tweet.id).state == "sending"
 
 
+def test_a_late_worker_cannot_touch_a_tweet_that_was_sent_again(ada: User) -> None:
+    """Until its new job begins, the attempts of a tweet that is sent again are those of the old one: the job counts."""
+    late = sending(ada)
+    tweet = Tweet.get_by_id(late.id)
+    tweet.record_uncertain(reason("interrupted"))
+    again = tweet.send_again().job_id
+    for answer in (Tweet.record_failed, Tweet.record_uncertain, Tweet.record_waiting):
+        stale = Tweet(**late.__data__)
+        assert not answer(stale, reason("duplicate"))
+    found = Tweet.get_by_id(tweet.id)
+    assert (found.state, found.reason, found.job_id) == ("queued", None, again)
+    late.record_sent("12")
+    assert Tweet.get_by_id(tweet.id).state == "sent"
+
+
 def test_send_again_makes_a_new_job_and_the_old_id_still_answers(ada: User) -> None:
     """A failed tweet is queued under a new id; both ids find it; a second click changes nothing."""
     tweet = sending(ada)
@@ -289,6 +346,29 @@ def test_the_lists_of_a_person(ada: User) -> None:
     first, second = ada.tweet("first"), ada.tweet("second")
     assert ada.upcoming(2) == [hours[1], hours[2]]
     assert ada.recent(10) == [second, first]
+
+
+def test_a_list_is_one_query(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many cards, links included; so is what /status looks up."""
+    for number in range(5):
+        sending(ada).record_sent(str(number))
+        ada.tweet("Later", at=datetime.now(UTC) + timedelta(hours=1))
+    asked: list[Any] = []
+    execute = models.database.execute_sql
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        asked.append(args[0])
+        return execute(*args, **kwargs)
+
+    monkeypatch.setattr(models.database.obj, "execute_sql", counted)
+    recent = ada.recent(10)
+    assert [tweet.url() for tweet in recent] == [f"http://x.example/ada/status/{n}" for n in (4, 3, 2, 1, 0)]
+    assert [tweet.user.handle for tweet in ada.upcoming(10)] == ["ada"] * 5
+    assert len(asked) == 2
+    found = Tweet.for_job(recent[0].job_id, ada)
+    assert found is not None
+    assert models.status(found)["tweet_url"] == "http://x.example/ada/status/4"
+    assert len(asked) == 3
 
 
 # What /status says ---------------------------------------------------------------------------------------------------
@@ -328,6 +408,49 @@ def test_status_of_a_tweet_that_waits_for_x(ada: User) -> None:
     body = models.status(tweet)
     assert (body["state"], body["next_attempt_at"], body["cancellable"]) == ("retrying", until, True)
     assert body["reason"] == {"code": "rate_limited", "message": TABLE["rate_limited"][0], "action": None}
+
+
+def end_job(tweet: Tweet, how: str) -> None:
+    """Bring its job to an end of its own, as a worker or an operator does."""
+    connected().redis.hset(f"{{queue}}:job:{tweet.job_id}", mapping={"state": how, "reason": "crashed"})
+
+
+@pytest.mark.parametrize("how", ["dead", "done", "cancelled"])
+@pytest.mark.parametrize("hours", [0, 2])
+def test_a_tweet_whose_job_is_over_has_failed(ada: User, how: str, hours: int) -> None:
+    """Nobody would touch it again: who looks is told so, with what helps, and that helps."""
+    tweet = ada.tweet("Hello", at=datetime.now(UTC) + timedelta(hours=hours) if hours else None)
+    end_job(tweet, how)
+    body = models.status(tweet, queue.status(tweet.job_id))
+    assert (body["state"], body["cancellable"], body["poll_after_ms"]) == ("failed", False, None)
+    assert (body["reason"]["code"], body["reason"]["action"]) == ("stopped", "send_again")
+    assert Tweet.get_by_id(tweet.id).state == "failed"
+    again = tweet.send_again()
+    job = queue.status(again.job_id)
+    assert job is not None
+    assert (job.state, models.status(again, job)["state"]) == ("pending", "queued")
+
+
+def test_a_tweet_whose_job_died_while_sending_is_uncertain(ada: User) -> None:
+    """X may have it, so nobody says that it failed."""
+    tweet = sending(ada)
+    end_job(tweet, "dead")
+    body = models.status(tweet, queue.status(tweet.job_id))
+    assert (body["state"], body["reason"]["code"]) == ("uncertain", "interrupted")
+
+
+def test_a_row_that_went_on_since_it_was_read_is_believed(
+    ada: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row first, job second: between the two a worker may have finished. Then /status says what is so now."""
+    tweet = sending(ada)
+    read = Tweet.get_by_id(tweet.id)
+    tweet.record_sent("12")
+    end_job(tweet, "done")
+    assert models.status(read, queue.status(tweet.job_id))["state"] == "sent"
+    assert "not at an end" not in caplog.text
+    monkeypatch.setattr(Tweet, "_change", None)
+    assert models.status(tweet, queue.status(tweet.job_id))["state"] == "sent"  # at an end nothing is written
 
 
 def test_polling_slows_down(ada: User) -> None:

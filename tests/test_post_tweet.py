@@ -16,6 +16,7 @@ from queue.jobs import connected
 from queue.tasks import Registry
 from typing import Any
 
+import peewee
 import pytest
 import redis
 import requests
@@ -419,6 +420,50 @@ def test_a_201_is_recorded_whatever_the_row_says(life: Life, monkeypatch: pytest
     assert life.row(tweet).x_tweet_id == life.posts()[0]["tweet_id"]
 
 
+class Moody:
+    """A database that is away for the first writes of a success."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+        self.failures, self.calls, self.really = failures, 0, Tweet.record_sent
+        monkeypatch.setattr(worker, "RECORD_PAUSE", 0.01)
+        monkeypatch.setattr(Tweet, "record_sent", lambda tweet, x_tweet_id: self.record(tweet, x_tweet_id))
+
+    def record(self, tweet: Tweet, x_tweet_id: str) -> None:
+        """As `Tweet.record_sent`, when it works."""
+        self.calls += 1
+        if self.calls <= self.failures:
+            models.database.connection().close()  # as one that broke: whoever uses it again fails again
+            raise peewee.OperationalError("the server closed the connection")
+        self.really(tweet, x_tweet_id)
+
+
+def test_a_success_waits_for_the_database(
+    life: Life, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that is away for a moment after the 201 makes nothing uncertain: it is told on a new connection."""
+    moody, tweet = Moody(monkeypatch, 3), life.tweet()
+    assert worker.post_tweet(tweet.id) == "sent"
+    assert moody.calls == 4
+    assert life.row(tweet).x_tweet_id == life.posts()[0]["tweet_id"]
+    assert not [line for line in caplog.records if line.levelname == "ERROR"]
+    assert models.database.is_closed()
+
+
+def test_a_success_that_cannot_be_written_down_is_in_the_log(
+    life: Life, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After some seconds the worker gives up: the last line has X's id, and the row says no more than before."""
+    moody, tweet = Moody(monkeypatch, 1_000_000), life.tweet()
+    monkeypatch.setattr(worker, "RECORD_WITHIN", 0.2)
+    with pytest.raises(peewee.OperationalError):
+        worker.post_tweet(tweet.id)
+    assert moody.calls > 2
+    assert life.row(tweet).state == "sending"
+    last = caplog.records[-1]
+    assert last.levelname == "ERROR"
+    assert f"X took tweet={tweet.id} as {life.posts()[0]['tweet_id']}" in last.message
+
+
 # The process ---------------------------------------------------------------------------------------------------------
 
 
@@ -476,3 +521,24 @@ def test_a_start_that_cannot_work_ends_with_one_line(life: Life, tmp_path: Path)
         assert process.wait(20) == 1
     assert (tmp_path / "log").read_text().startswith("REDIS_URL is 'http://127.0.0.1:6379': it has to be ")
     assert (tmp_path / "log").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("REDIS_URL", "redis://127.0.0.1:6379/0?foo=1", "REDIS_URL is 'redis://127.0.0.1:6379/0?foo=1': it has to be "),
+        ("DATABASE_URL", "postgres://me:hush@127.0.0.1:1/tweets", "the database does not answer ("),
+    ],
+)
+def test_a_start_without_what_it_needs_ends_with_one_line(
+    life: Life, tmp_path: Path, name: str, value: str, line: str
+) -> None:
+    """An option that redis-py does not know, a database that is away: exit code 1 and what to do, no traceback."""
+    life.environ |= {name: value, "LOG_LEVEL": "INFO"}
+    with worker_process(life, tmp_path / "log") as process:
+        assert process.wait(20) == 1
+    written = (tmp_path / "log").read_text()
+    assert written.startswith(line)
+    assert name in written
+    assert "hush" not in written
+    assert written.count("\n") == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+import alarm
 import settings
 
 PRODUCTION = {
@@ -85,14 +86,63 @@ def test_production_refuses_a_gap(tmp_path: Path, name: str) -> None:
     [
         ("DATABASE_URL", "sqlite:///tweets.db"),
         ("X_API_URL", "http://127.0.0.1:8001"),
+        ("X_API_URL", "https://api.x.com.example.com"),
+        ("X_API_URL", "https://api.x.com:8443"),
+        ("X_API_URL", "https://api.x.com/2"),
+        ("X_API_URL", "https://user:hush@api.x.com"),
+        ("X_API_URL", "http://api.x.com"),
         ("PUBLIC_URL", "http://tweets.example.com"),
+        ("PUBLIC_URL", "https://tweets.example.com/app"),
+        ("PUBLIC_URL", "https://tweets.example.com?a=1"),
+        ("PUBLIC_URL", "https://tweets.example.com/#top"),
+        ("PUBLIC_URL", "https://user:hush@tweets.example.com"),
         ("X_CONSUMER_KEY", "sandbox-consumer-key"),
         ("X_CONSUMER_SECRET", "sandbox-consumer-secret"),
     ],
 )
 def test_production_refuses_what_is_for_development(tmp_path: Path, name: str, value: str) -> None:
     """Values that only make sense on one's own machine stop a start in production."""
-    assert line_for(tmp_path, **PRODUCTION | {name: value}).startswith(f"{name} is ")
+    line = line_for(tmp_path, **PRODUCTION | {name: value})
+    assert line.startswith(f"{name} is ")
+    assert "hush" not in line
+
+
+def test_a_slash_at_the_end_is_no_path(tmp_path: Path) -> None:
+    """Addresses are taken with it and kept without."""
+    slashes = {"PUBLIC_URL": "https://tweets.example.com:8443/", "X_API_URL": "https://api.x.com/"}
+    found = load(tmp_path, **PRODUCTION | slashes)
+    assert (found.public_url, found.x_api_url) == ("https://tweets.example.com:8443", "https://api.x.com")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://h:6379/",
+        "redis://h/15",
+        "rediss://:hush@h:6380",
+        "redis://h?db=3",
+        "redis://[::1]:6379/0?socket_timeout=2&health_check_interval=30",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_a_redis_url_that_can_be_used_is_taken(tmp_path: Path, url: str) -> None:
+    """With and without database, password, TLS and options."""
+    found = load(tmp_path, REDIS_URL=url)
+    assert found.redis_url == url.rstrip("/")
+    alarm.connect(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h:6379/0?foo=1", "rediss://h:6379?db=one", "redis://h:6379/0?socket_timeout=soon", "unix:///s?foo=1"],
+)
+def test_what_redis_py_refuses_stops_the_start(tmp_path: Path, url: str) -> None:
+    """An option it does not know or cannot read ends with the line that any wrong REDIS_URL ends with."""
+    found = load(tmp_path, REDIS_URL=url)
+    with pytest.raises(SystemExit) as stop:
+        alarm.connect(found)
+    assert stop.value.code == f"REDIS_URL is {url!r}: it has to be {settings.EXPECTED['REDIS_URL']}"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +156,9 @@ def test_production_refuses_what_is_for_development(tmp_path: Path, name: str, v
         ("REDIS_URL", "127.0.0.1:6379"),
         ("REDIS_URL", "redis://127.0.0.1:port/0"),
         ("REDIS_URL", "redis://"),
+        ("REDIS_URL", "redis://h/abc"),
+        ("REDIS_URL", "redis://h:6379/0/1"),
+        ("REDIS_URL", "redis://h:6379/0#1"),
         ("DATABASE_URL", "mysql://host/db"),
         ("PUBLIC_URL", "tweets.example.com"),
         ("QUEUE_NAMESPACE", "{queue}"),
@@ -135,6 +188,9 @@ def test_a_wrong_address_hides_its_password(tmp_path: Path) -> None:
     line = line_for(tmp_path, REDIS_URL="http://user:hush@host:1/0")
     assert "hush" not in line
     assert "http://***@host:1/0" in line
+    line = line_for(tmp_path, REDIS_URL="redis://host:1/abc?password=hush&db=1")
+    assert "hush" not in line
+    assert "redis://host:1/abc?password=***&db=1" in line
 
 
 def test_nothing_secret_is_printed(tmp_path: Path) -> None:
