@@ -6,28 +6,30 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from settings import Settings
+from settings import X_ITSELF, Settings
 
 LARGEST_BODY = 64 * 1024
 SESSION_DAYS = 30
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+X_FORMS = {X_ITSELF, "https://x.com", "https://twitter.com", "https://api.twitter.com"}  # where X may send a sign-in
 DRAIN = 8 * 1024 * 1024  # bytes of a refused body that are read and thrown away before the answer
 
 
 def around(settings: Settings, refuse: Callable[[Request, Exception], Response]) -> list[Middleware]:
     """What a request passes on its way to a route, outermost first."""
-    x = {origin(settings.x_api_url), origin(settings.x_site_url)}
-    policy = content_policy(x | {"https://twitter.com"} if settings.production else x)
+    policy = content_policy(X_FORMS if settings.x_api_url == X_ITSELF else {origin(settings.x_api_url)})
     name = "__Host-session" if settings.production else "session"  # the prefix: no other host can have set it
     return [
         Middleware(GZipMiddleware, minimum_size=2000),  # pages and files; no page holds a secret that this could betray
         Middleware(headers, policy=policy, secure=settings.production),
+        Middleware(ServerErrorMiddleware, handler=refuse),  # in here: a 500 has the headers too
         Middleware(
             SessionMiddleware, secret_key=settings.session_secret, session_cookie=name,
             max_age=SESSION_DAYS * 86400, https_only=settings.production,

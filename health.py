@@ -9,8 +9,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 import models
 
 
-def livez(request: Request) -> Response:
-    """GET /livez: this process serves. For balancers: what is away elsewhere is no reason to end it."""
+async def livez(request: Request) -> Response:
+    """GET /livez: this process serves. For balancers: what is away elsewhere is no reason to end it.
+
+    Asynchronous, so that it answers when every thread is taken.
+    """
     return PlainTextResponse("ok")
 
 
@@ -21,10 +24,10 @@ def healthz(request: Request) -> Response:
 
 
 def look_at_redis() -> bool:
-    """Whether the queue answers."""
+    """Whether the queue answers, and with sense."""
     try:
         queue.status("healthz")
-    except queue.Unavailable:
+    except queue.QueueError:
         return False
     return True
 

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import queue
 import re
 import secrets
 import zoneinfo
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -24,6 +27,7 @@ from models import BadTweet, Tweet, User
 
 log = logging.getLogger("tweetnow.web")
 RECENT, UPCOMING = 20, 100  # cards on the page
+LARGEST_KEPT = 2500  # bytes of the session's cookie for what was typed: browsers drop a cookie over 4,096
 WORDS = {
     "scheduled": "Scheduled for",
     "queued": "Queued",
@@ -39,15 +43,7 @@ AGAIN = ("failed", "missed", "uncertain")  # what a person may send again
 REUSABLE = ("failed", "missed", "cancelled")  # whose text may go back into the composer
 REGIONS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 ZONES = ("UTC", *sorted(zone for zone in zoneinfo.available_timezones() if zone.split("/")[0] in REGIONS))
-BLANK = {
-    "job_id": "",
-    "state": "queued",
-    "time": 0,
-    "text": "",
-    "reason": None,
-    "tweet_url": None,
-    "cancellable": False,
-}
+BLANK = {"job_id": "", "state": "queued", "time": None, "text": "", "reason": None, "tweet_url": None}
 
 
 class Trouble(Exception):
@@ -58,8 +54,13 @@ class Trouble(Exception):
         self.status, self.code, self.message, self.field = status, code, message, field
 
 
+IN_WORDS = {  # what Starlette says in two
+    404: "There is nothing at this address. See how it is spelt, or begin at the first page.",
+    405: "{method} does nothing at this address. Begin at the first page and use what is there.",
+}
+SEND_OBJECT = 'send an object like {"status": "Hi"}.'
 REUSED = (
-    "This form has sent a tweet already, with other words, and it was accepted. To send these words as well press the "
+    "This form has sent a tweet already, with other words or another time, and it was accepted. To send this as well press the "
     "button once more (programs: use a new key)."
 )
 # Which field a code of BadTweet is about; the others are about the text.
@@ -110,17 +111,18 @@ def _read_json(body: bytes) -> dict[str, str]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Trouble(
-            400, "bad_json", f'The body is not JSON ({error}): send an object like {{"status": "Hi"}}.'
-        ) from None
+        raise Trouble(400, "bad_json", f"The body is not JSON ({error}): {SEND_OBJECT}") from None
     if not isinstance(value, dict):
-        raise Trouble(
-            400, "bad_json", f'The body is a JSON {type(value).__name__}: send an object like {{"status": "Hi"}}.'
-        )
+        raise Trouble(400, "bad_json", f"The body is a JSON {type(value).__name__}: {SEND_OBJECT}")
     fields = {name: text for name, text in value.items() if text is not None}
     for name, text in fields.items():
         if not isinstance(text, str):
-            raise Trouble(400, "not_text", f"{name!a} is {json.dumps(text)[:40]}: send a string.", name)
+            raise Trouble(
+                400,
+                "not_text",
+                f"{name!a} is {json.dumps(text)[:40]}: send a string.",
+                name if name.isascii() else None,
+            )
     return fields
 
 
@@ -128,23 +130,51 @@ def _read_json(body: bytes) -> dict[str, str]:
 
 
 def facts(tweet: Tweet, job: Job | None = None) -> dict[str, Any]:
-    """Everything the page shows of a tweet; also the body of /status."""
+    """Everything the page shows of a tweet; also the body of /status. `time` is None while nobody knows it."""
     body = models.status(tweet, job)
-    moment = {"scheduled": tweet.due_at, "retrying": body["next_attempt_at"], "sent": tweet.sent_at}.get(body["state"])
-    return body | {"status_url": f"/status/{tweet.job_id}", "text": tweet.text, "time": moment or tweet.created_at}
+    times = {"scheduled": tweet.due_at, "retrying": body["next_attempt_at"], "sent": tweet.sent_at}
+    time = times.get(body["state"], tweet.created_at)
+    return body | {"status_url": f"/status/{tweet.job_id}", "text": tweet.text, "time": time}
+
+
+def job_of(tweet: Tweet) -> Job | None:
+    """What the queue knows of a tweet; nothing when it is away or holds junk, for the row is the truth."""
+    with suppress(queue.QueueError):
+        return queue.status(tweet.job_id)
+    return None
+
+
+def _told(tweets: Sequence[Tweet]) -> Iterator[dict[str, Any]]:
+    """What the page shows of them. The queue is asked only for the time of a retry, and no more once it had none."""
+    asking = True
+    for tweet in tweets:
+        untimed = tweet.state == "queued" and tweet.reason_code and not tweet.next_attempt_at
+        job = job_of(tweet) if asking and untimed else None
+        asking = asking and (job is not None or not untimed)
+        yield facts(tweet, job)
+
+
+def typed(fields: Mapping[str, str]) -> dict[str, str]:
+    """What a person typed into the composer, without what was left empty."""
+    return {name: fields[name] for name in ("status", "at", "tz") if fields.get(name)}
+
+
+def fits(fields: Mapping[str, str]) -> bool:
+    """Whether the session can keep it while the person is at X."""
+    return len(b64encode(json.dumps(typed(fields)).encode())) <= LARGEST_KEPT
 
 
 def show_home(
     request: Request, user: User | None, fields: Mapping[str, str] | None = None, trouble: Trouble | None = None
 ) -> Response:
-    """The one page: sign-in for strangers; composer, upcoming and recent for a person. Trouble keeps what was typed."""
+    """The one page: sign-in for strangers; composer, upcoming and recent for a person. Both show what was typed."""
     status = trouble.status if trouble else 200
     context = {"error": trouble, "notice": request.session.pop("notice", None)}
     if user is None:
-        return render(request, "welcome.html", status, **context)
-    draft = {"status": request.session.pop("draft", ""), "at": "", "tz": "UTC"} | dict(fields or {})
-    upcoming = [facts(tweet) for tweet in user.upcoming(UPCOMING)]
-    recent = [facts(tweet) for tweet in user.recent(RECENT)]
+        draft = typed(fields or request.session.get("kept", {}))
+        return render(request, "welcome.html", status, **context, draft=draft, fits=fits(draft))
+    draft = {"status": "", "at": "", "tz": "UTC"} | request.session.pop("kept", {}) | dict(fields or {})
+    upcoming, recent = list(_told(user.upcoming(UPCOMING))), list(_told(user.recent(RECENT)))
     return render(
         request, "home.html", status, **context, user=user, fields=draft, key=secrets.token_hex(16),
         upcoming=upcoming, recent=recent,
@@ -168,7 +198,8 @@ def bad(error: BadTweet) -> Trouble:
 def show_error(request: Request, error: Exception) -> Response:
     """What a route or the guard raised, in words."""
     if isinstance(error, HTTPException):
-        error = Trouble(error.status_code, f"http_{error.status_code}", error.detail)
+        words = IN_WORDS.get(error.status_code, "").format(method=request.method) or error.detail
+        error = Trouble(error.status_code, f"http_{error.status_code}", words)
     elif isinstance(error, ERRORS) and not isinstance(error, Trouble):
         log.error("%s %s: %s", request.method, request.url.path, error)
         error = Trouble(503, "no_database", "The database is away, so nothing was done. Try again in a minute.")

@@ -1,24 +1,44 @@
 """Who is at the browser, and what is theirs: signing in at X, out, the session in between. x_api.py walks the legs."""
 
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+import pages
 import x_api
 from models import Tweet, User
-from pages import Trouble, with_database
+from pages import Trouble, read_fields, with_database
 
 FOREIGN = "This sign-in was not begun in this browser, or was used already. Nothing was changed: begin again."
+NO_ANSWER = "X sent you back without an answer, so nobody was signed in. Begin again, and choose yes or no at X."
+BUSY = "X is slow and many people are signing in, so nobody was signed in here. Try again in a minute."
+TOO_LONG = "This text is too long to be kept while you are at X. Copy it from here, then sign in."
+# X may take 19 s for an answer. Threads of their own wait for it: with all of those taken the site still answers.
+SEATS = anyio.CapacityLimiter(8)
+PATIENCE = 2.0  # seconds that a sign-in waits for one of them
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Answer = TypeVar("Answer")
 
 
 def signed_in(request: Request) -> User | None:
-    """The person whose browser this is."""
-    return User.get_or_none(User.id == request.session.get("user"))
+    """The person whose browser this is. By X's id: a row's number means somebody else in another database."""
+    return User.get_or_none(User.x_id == request.session.get("x_id"))
+
+
+def tweet_of(user: User | None, job_id: str) -> Tweet | None:
+    """The person's tweet with this job id. What cannot be an id never reaches the database: Postgres refuses NUL."""
+    return Tweet.for_job(job_id, user) if user and JOB_ID.fullmatch(job_id) else None
 
 
 def own_tweet(request: Request) -> Tweet:
     """The tweet of the job in the path, for its owner. For anybody else there is none."""
     job_id, user = request.path_params["job_id"], signed_in(request)
-    tweet = Tweet.for_job(job_id, user) if user else None
+    tweet = tweet_of(user, job_id)
     if tweet is None:
         hint = "" if user else " Sign in first: only its owner can see it."
         raise Trouble(
@@ -27,42 +47,61 @@ def own_tweet(request: Request) -> Tweet:
     return tweet
 
 
-def login(request: Request) -> Response:
-    """POST /login: to X, which asks the person. The request token is for this browser alone."""
-    try:
-        token, secret, authorize_url = x_api.sign_in_start(request.app.state.settings)
-    except x_api.XError as error:
-        raise Trouble(502, error.reason.code, f"Nobody was signed in: {error.reason.message}") from error
+async def login(request: Request) -> Response:
+    """POST /login: to X, which asks the person. What they had typed is kept; the request token is this browser's."""
+    fields = await read_fields(request)
+    if "status" in fields:
+        request.session.pop("kept", None)
+        if not pages.fits(fields):
+            trouble = Trouble(413, "too_long_to_keep", TOO_LONG)
+            return await run_in_threadpool(pages.show_home, request, None, fields, trouble)
+        request.session["kept"] = pages.typed(fields)
+    token, secret, authorize_url = await ask_x(x_api.sign_in_start, request.app.state.settings)
     request.session["asked"] = [token, secret]
     return RedirectResponse(authorize_url, 303)
 
 
-def callback(request: Request) -> Response:
+async def callback(request: Request) -> Response:
     """GET /oauth/callback: back from X. Only an answer to what this browser asked counts, and only once."""
     answer = request.query_params
     token, secret = request.session.get("asked", (None, None))
     if token is None or token != answer.get("oauth_token", answer.get("denied")):
         raise Trouble(400, "foreign_callback", FOREIGN)
+    if "denied" not in answer and not answer.get("oauth_verifier"):
+        raise Trouble(400, "no_verifier", NO_ANSWER)
     del request.session["asked"]
     if "denied" in answer:
         request.session["notice"] = "You said no at X, so nobody was signed in and nothing was changed."
         return RedirectResponse("/", 303)
+    settings = request.app.state.settings
+    account = await ask_x(x_api.sign_in_finish, settings, token, secret, answer["oauth_verifier"])
+    return await run_in_threadpool(welcome, request, account)
+
+
+async def ask_x(leg: Callable[..., Answer], *arguments: Any) -> Answer:
+    """Walk one leg of a sign-in on a thread of its own, or refuse when too many are on their way."""
+    seat = object()
+    with anyio.move_on_after(PATIENCE) as patience:
+        await SEATS.acquire_on_behalf_of(seat)
+    if patience.cancelled_caught:
+        raise Trouble(503, "busy", BUSY)
     try:
-        account = x_api.sign_in_finish(request.app.state.settings, token, secret, answer.get("oauth_verifier", ""))
+        return await anyio.to_thread.run_sync(leg, *arguments, limiter=anyio.CapacityLimiter(1))
     except x_api.XError as error:
         raise Trouble(502, error.reason.code, f"Nobody was signed in: {error.reason.message}") from error
-    return welcome(request, account)
+    finally:
+        SEATS.release_on_behalf_of(seat)
 
 
 @with_database
 def welcome(request: Request, account: x_api.Account) -> Response:
-    """A person is here: a session of their own begins, with nothing in it from before but the text they had typed."""
+    """A person is here: a session of their own begins, with nothing in it from before but what they had typed."""
     user = User.sign_in(account.x_id, account.handle, account.token, account.secret)
-    draft = request.session.get("draft")
+    kept = request.session.get("kept")
     request.session.clear()
-    request.session["user"] = user.id
-    if draft:
-        request.session["draft"] = draft
+    request.session["x_id"] = user.x_id
+    if kept:
+        request.session["kept"] = kept
     return RedirectResponse("/", 303)
 
 

@@ -27,18 +27,20 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import alarm
 import guard
 import health
 import models
 import pages
 import settings as configuration
 import sign_in
+import store
 from models import BadTweet, Tweet, User
 from pages import Trouble, facts, read_fields, show_trouble, wants_page, with_database
 from settings import Settings
-from sign_in import own_tweet, signed_in
+from sign_in import own_tweet, signed_in, tweet_of
 
-SIGNED_OUT = "You are signed out, so nothing was sent. Sign in: your text is kept."
+SIGNED_OUT = "You are signed out, so nothing was sent. Sign in first."
 
 log = logging.getLogger("tweetnow.web")
 
@@ -47,7 +49,7 @@ log = logging.getLogger("tweetnow.web")
 def home(request: Request) -> Response:
     """GET /: composer, upcoming, recent. `?text_of=` a job of yours puts its text into the composer."""
     user = signed_in(request)
-    old = Tweet.for_job(request.query_params.get("text_of", ""), user) if user else None
+    old = tweet_of(user, request.query_params.get("text_of", ""))
     return pages.show_home(request, user, {"status": old.text} if old else None)
 
 
@@ -56,6 +58,8 @@ def home(request: Request) -> Response:
 
 async def post_tweet(request: Request) -> Response:
     """POST /tweets: accepted before X hears of it. The same key again is the same tweet."""
+    if request.method != "POST":  # a refused form leaves this address in the browser's bar
+        return RedirectResponse("/", 303)
     fields = await read_fields(request)
     return await run_in_threadpool(publish, request, fields)
 
@@ -65,7 +69,6 @@ def publish(request: Request, fields: Mapping[str, str]) -> Response:
     """Store and enqueue. What is refused goes back into the form it came from."""
     user = signed_in(request)
     if user is None:
-        request.session["draft"] = fields.get("status", "")[:1000]
         return refuse(request, None, fields, Trouble(401, "signed_out", SIGNED_OUT))
     key = fields.get("key") or request.headers.get("idempotency-key") or None
     try:
@@ -84,19 +87,14 @@ def accepted(request: Request, tweet: Tweet) -> Response:
     """202: where to look, and when."""
     if wants_page(request):
         return RedirectResponse("/", 303)
-    body = facts(tweet)
-    return JSONResponse(body, 202, {"Location": body["status_url"], "Retry-After": "1"})
+    return JSONResponse(facts(tweet), 202, {"Location": f"/status/{tweet.job_id}", "Retry-After": "1"})
 
 
 @with_database
 def status(request: Request) -> Response:
-    """GET /status/{job_id}: what is known now. Without Redis it is what the database knows."""
+    """GET /status/{job_id}: what is known now."""
     tweet = own_tweet(request)
-    try:
-        job = queue.status(tweet.job_id)
-    except queue.Unavailable:
-        job = None
-    answer: Response = JSONResponse(facts(tweet, job))
+    answer: Response = JSONResponse(facts(tweet, pages.job_of(tweet)))
     etag = f'"{hashlib.blake2b(bytes(answer.body), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         answer = Response(status_code=304)
@@ -154,7 +152,10 @@ def too_late(request: Request, tweet: Tweet, message: str) -> Response:
 
 def read_time(fields: Mapping[str, str]) -> datetime | None:
     """The moment of `at` on the clocks of `tz`; None when none was given."""
-    return models.resolve_time(fields["at"], fields.get("tz", "")) if fields.get("at") else None
+    at, zone = fields.get("at", ""), fields.get("tz", "")
+    if at and not zone:
+        raise BadTweet("bad_zone", f"No time zone was given with {at[:40]!r}: add tz, like Europe/Berlin or UTC.")
+    return models.resolve_time(at, zone) if at else None
 
 
 # The whole -----------------------------------------------------------------------------------------------------------
@@ -164,12 +165,13 @@ def create_app(settings: Settings) -> Starlette:
     """The application. Redis and X may be away: it starts, and says so where it matters."""
     models.connect(settings)
     models.create_tables()
-    queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
+    alarm.connect(settings)
     app = Starlette(
         routes=ROUTES,
         middleware=guard.around(settings, pages.show_error),
-        exception_handlers=dict.fromkeys((*pages.ERRORS, Exception), pages.show_error),
+        exception_handlers=dict.fromkeys(pages.ERRORS, pages.show_error),
     )
+    app.router.redirect_slashes = False  # such redirects are built from the Host header
     app.state.settings = settings
     return app
 
@@ -179,7 +181,7 @@ ROUTES = [
     Route("/login", sign_in.login, methods=["POST"]),
     Route("/oauth/callback", sign_in.callback),
     Route("/logout", sign_in.logout, methods=["POST"]),
-    Route("/tweets", post_tweet, methods=["POST"]),
+    Route("/tweets", post_tweet, methods=["GET", "POST"]),
     Route("/status/{job_id}", status),
     Route("/tweets/{job_id}", cancel, methods=["DELETE"]),
     Route("/tweets/{job_id}/cancel", cancel, methods=["POST"]),
@@ -208,7 +210,7 @@ def main() -> None:
     try:
         app = create_app(settings)
     except peewee.OperationalError as error:
-        sys.exit(f"the database does not answer ({str(error).splitlines()[0]}): see that it runs, and DATABASE_URL")
+        sys.exit(store.away(error))
     # Keep-alive longer than the router in front keeps a connection, so that it never sends into one we close. The
     # environment's WEB_CONCURRENCY does not count. No access log: the callback's address holds a verifier.
     config = uvicorn.Config(
@@ -228,8 +230,10 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(2048)
     except OSError as error:
+        listener.close()
         if error.errno == errno.EADDRINUSE:
-            sys.exit(f"port {port} is in use by another program: stop it, or choose another one with PORT={port + 10}")
+            other = port + 10 if port + 10 <= 65535 else port - 10
+            sys.exit(f"port {port} is in use by another program: stop it, or choose another one with PORT={other}")
         sys.exit(f"cannot listen on {host} port {port} ({error.strerror}): set HOST and PORT to what this machine has")
     return listener
 

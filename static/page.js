@@ -13,6 +13,8 @@ const JSON_PLEASE = { Accept: "application/json" };
 // Times ---------------------------------------------------------------------------------------------------------------
 
 function stamp(time, ms) {
+  time.hidden = !ms;
+  if (!ms) return;
   const date = new Date(ms);
   time.dateTime = date.toISOString();
   time.textContent = readable(date);
@@ -52,7 +54,7 @@ function show(card, tweet) {
   card.dataset.state = tweet.state;
   card.dataset.poll = tweet.poll_after_ms ?? "";
   $("use", card).setAttribute("href", `#i-${tweet.state}`);
-  $(".word", card).textContent = words[tweet.state];
+  $(".word", card).textContent = tweet.time ? words[tweet.state] : inShort(tweet.state);
   stamp($("time", card), tweet.time);
   explain(card, tweet.reason);
   $(".there", card).hidden = !tweet.tweet_url;
@@ -66,20 +68,27 @@ function show(card, tweet) {
   if (changed) announce(card);
 }
 
+function inShort(state) {
+  return words[state].replace(/ (at|for)$/, "");
+}
+
+// Signed out, here or at X: the button to sign in stands below the words.
 function explain(card, reason) {
+  const action = reason?.code === "signed_out" ? "sign_in" : reason?.action;
   $(".reason", card).hidden = !reason;
   $(".reason", card).textContent = reason?.message ?? "";
-  for (const button of $$("[data-for]", card)) button.hidden = button.dataset.for !== reason?.action;
+  for (const button of $$("[data-for]", card)) button.hidden = button.dataset.for !== action;
 }
 
 // Said once per change of state, never per look; what needs the person's hands interrupts.
 function announce(card) {
   const state = card.dataset.state;
   const text = $(".text", card).textContent;
-  const line = `${$(".word", card).textContent} ${$("time", card).textContent}: ${text.slice(0, 60)}`;
+  const time = $("time", card).hidden ? "" : ` ${$("time", card).textContent}`;
+  const line = `${$(".word", card).textContent}${time}: ${text.slice(0, 60)}`;
   if (AGAIN.has(state)) $("#alarm").textContent = `${line}. ${$(".reason", card).textContent.trim()}`;
   else $("#said").textContent = line;
-  document.title = `${words[state].replace(/ (at|for)$/, "")} · Tweet Now`;
+  document.title = `${inShort(state)} · Tweet Now`;
 }
 
 // Upcoming is in the order of time, recent has the newest first.
@@ -133,21 +142,24 @@ function reached(card) {
   if (unreached.size === 0) $("#lost").textContent = "";
 }
 
-// Cancel and Send again
+// Cancel and Send again. Why it did not work stays until the next try, whatever is found out about the tweet meanwhile.
 async function act(event) {
   if (!event.target.matches(".cancel, .again")) return;
   event.preventDefault();
   const card = event.target.closest(".card");
   const [path, method] = event.target.matches(".cancel") ? ["", "DELETE"] : ["/retry", "POST"];
+  const note = (text) => ($(".note", card).textContent = text);
   try {
     const answer = await fetch(`/tweets/${card.dataset.job}${path}`, { method, headers: JSON_PLEASE });
     const body = await answer.json();
+    note(answer.ok || answer.status === 404 ? "" : body.error.message);
     if (answer.ok) show(card, body);
-    else explain(card, body.error);
+    else if (answer.status === 404) explain(card, body.error);
+    else look(card);
     place(card);
-    follow(card, answer.ok ? undefined : 0);
+    if (answer.ok) follow(card);
   } catch {
-    explain(card, { message: "The connection is lost: try again in a moment." });
+    note("The connection is lost: try again in a moment.");
   }
   card.tabIndex = -1;
   card.focus({ preventScroll: true }); // the button that had the focus may be gone
@@ -183,6 +195,7 @@ function startComposer() {
   window.addEventListener("pageshow", (event) => event.persisted && count());
 
   async function send(event) {
+    if (event.submitter?.matches(".signin")) return; // a plain form: the text goes along
     event.preventDefault();
     if (busy) return;
     wait(true);
@@ -228,6 +241,8 @@ function startComposer() {
 
   function refused(error) {
     $("#trouble").textContent = error.message;
+    $(".signin", composer).hidden = error.code !== "signed_out";
+    if (error.code === "signed_out") keep(); // also a text that came with the page and was not typed
     for (const field of [status, at, tz]) field.removeAttribute("aria-invalid");
     if (error.field && composer.elements[error.field]) {
       composer.elements[error.field].setAttribute("aria-invalid", "true");
@@ -257,7 +272,7 @@ function startComposer() {
   function restore() {
     try {
       const kept = JSON.parse(localStorage.getItem(draft));
-      if (kept && !status.value) [status.value, key.value] = [kept.text, kept.key];
+      if (kept && (!status.value || status.value === kept.text)) [status.value, key.value] = [kept.text, kept.key];
     } catch {
       remember(null);
     }
@@ -311,7 +326,7 @@ function weight(text) {
   return sum - (pieces.length - 1);
 }
 
-$$("time").forEach((time) => stamp(time, Date.parse(time.dateTime)));
+$$("time[datetime]").forEach((time) => stamp(time, Date.parse(time.dateTime)));
 if (composer) {
   $$(".card").forEach((card) => follow(card));
   $(".lists").addEventListener("submit", act);

@@ -319,6 +319,63 @@ def test_without_javascript_it_works_too(desk: Desk) -> None:
     forgive(desk, "422")
 
 
+def test_signed_out_without_javascript_the_text_comes_along(desk: Desk) -> None:
+    """By plain forms: the text is on the page that asks to sign in, and in the composer afterwards."""
+    page, text = desk.sign_in("linus", java_script_enabled=False), "Words worth keeping, by hand. " * 40
+    page.context.clear_cookies()
+    write(page, text)
+    expect(page.get_by_label("Your text, kept while you sign in")).to_have_value(text)
+    come_back(page, "linus")
+    expect(page.get_by_label("Your tweet")).to_have_value(text)
+    forgive(desk, "401")
+
+
+def test_signed_out_elsewhere_there_is_a_button(desk: Desk) -> None:
+    """The cookie is gone while the page is open: card and composer say so, with a way to sign in; nothing is lost."""
+    page = desk.sign_in("grace")
+    page.get_by_text("Send later").click()
+    write(page, "Tomorrow")
+    waiting = card(page, "Tomorrow", "scheduled")
+    expect(waiting).to_be_visible()
+    page.context.clear_cookies()
+    waiting.get_by_role("button", name="Cancel").click()
+    expect(waiting.get_by_role("button", name="Sign in again")).to_be_visible()
+    write(page, "Who am I?")
+    expect(page.locator("#trouble")).to_contain_text("You are signed out")
+    come_back(page, "grace")
+    expect(page.get_by_label("Your tweet")).to_have_value("Who am I?")
+    card(page, "Tomorrow").get_by_role("button", name="Cancel").click()
+    expect(card(page, "Tomorrow", "cancelled")).to_be_visible()
+    forgive(desk, "401")
+    forgive(desk, "404")
+
+
+def come_back(page: Page, handle: str) -> None:
+    """Sign in from where the page says that one is signed out."""
+    page.get_by_role("button", name="Sign in with X").click()
+    page.get_by_label(f"@{handle}").check()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_text(f"@{handle}", exact=True)).to_be_visible()
+
+
+def test_too_late_stays_on_the_card(desk: Desk) -> None:
+    """Looking at the tweet again does not wipe why it could not be cancelled."""
+    page = desk.sign_in("grace")
+    page.get_by_text("Send later").click()
+    write(page, "Nearly gone")
+    waiting = card(page, "Nearly gone", "scheduled")
+    words = "Too late: this tweet is sending, so nothing was changed."
+    late = {"error": {"code": "too_late", "message": words, "field": None}, "state": "sending"}
+    page.route("**/tweets/*", lambda route: route.fulfill(status=409, json=late), times=1)
+    with page.expect_response("**/status/*"):
+        waiting.get_by_role("button", name="Cancel").click()
+    expect(waiting.locator(".word")).to_have_text("Scheduled for")
+    expect(waiting.get_by_role("alert")).to_have_text(words)
+    waiting.get_by_role("button", name="Cancel").click()
+    expect(card(page, "Nearly gone", "cancelled").locator(".note")).to_have_text("")
+    forgive(desk, "409")
+
+
 def test_saying_no_at_x_leads_back(desk: Desk) -> None:
     """Cancel on the consent page: home again, with a word about it."""
     page = desk.open()

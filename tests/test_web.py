@@ -1,27 +1,37 @@
 """The routes, asked by a test client: real Redis, real SQLite, and the sandbox's own consent for signing in."""
 
 import asyncio
+import dataclasses
+import itertools
 import json
 import queue
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import redis
 from starlette.testclient import TestClient
 
 import guard
+import health
 import models
+import pages
 import settings
+import sign_in
 import web
+import x_api
 from models import Tweet
 from reasons import reason
 from tests.sandbox_server import allow, running_sandbox
@@ -56,9 +66,9 @@ class Site:
         assert browser.get("/oauth/callback", params=self.consent(browser, handle)).status_code == 303
         return browser
 
-    def consent(self, browser: TestClient, handle: str = "ada") -> dict[str, str]:
+    def consent(self, browser: TestClient, handle: str = "ada", **fields: str) -> dict[str, str]:
         """Begin to sign in and allow it at X: what X would send to the callback."""
-        asked = browser.post("/login")
+        asked = browser.post("/login", data=fields)
         token = parse_qs(urlsplit(asked.headers["location"]).query)["oauth_token"][0]
         return allow(self.x, token, handle)
 
@@ -180,8 +190,56 @@ def test_a_session_begins_anew_at_sign_in(site: Site) -> None:
     token = parse_qs(urlsplit(browser.post("/login").headers["location"]).query)["oauth_token"][0]
     browser.get("/oauth/callback", params={"denied": token})  # leaves a notice behind
     browser.get("/oauth/callback", params=site.consent(browser, "ada"))
-    assert list(json.loads(b64decode(browser.cookies["session"].split(".")[0] + "=="))) == ["user"]
+    assert list(json.loads(b64decode(browser.cookies["session"].split(".")[0] + "=="))) == ["x_id"]
     assert "@ada" in browser.get("/").text
+
+
+def test_the_session_names_the_person_not_the_row(site: Site) -> None:
+    """In a database that was made anew a row number is somebody else's; X's id is not."""
+    ada = site.person("ada")
+    with models.database.connection_context():
+        models.User.delete().execute()
+    site.person("grace")
+    with models.database.connection_context():
+        assert models.User.get().id == 1
+    assert "@grace" not in ada.get("/").text
+
+
+def test_a_callback_without_an_answer_is_told(site: Site) -> None:
+    """No verifier: 400 in words, and the sign-in that is under way is not spoilt."""
+    browser = site.browser()
+    answer = site.consent(browser)
+    refused = browser.get("/oauth/callback", params={"oauth_token": answer["oauth_token"]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "no_verifier")
+    assert browser.get("/oauth/callback", params=answer).status_code == 303
+
+
+def test_slow_sign_ins_hold_up_nothing_else(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With forty on their way to a silent X the site answers, and those who would have to wait are told."""
+    x_answers = threading.Event()
+
+    def silent(*_: Any) -> Any:
+        assert x_answers.wait(60)
+        return "token", "secret", site.x
+
+    monkeypatch.setattr(x_api, "sign_in_start", silent)
+    monkeypatch.setattr(sign_in, "PATIENCE", 0.2)
+    with site.browser() as browser, ThreadPoolExecutor(42) as people:
+        asked = [people.submit(browser.post, "/login", headers=PAGE) for _ in range(40)]
+        try:
+            told = [done.result() for done in itertools.islice(as_completed(asked, 30), 32)]
+            others = [people.submit(browser.get, path) for path in ("/", "/livez")]
+            assert [other.result(30).status_code for other in others] == [200, 200]
+        finally:
+            x_answers.set()
+        assert {answer.status_code for answer in told} == {503}
+        assert "X is slow" in told[0].text
+        assert sorted(one.result().status_code for one in asked) == [303] * 8 + [503] * 32
+
+
+def test_livez_needs_no_thread(site: Site) -> None:
+    """It answers on the event loop itself, so also when every thread is taken."""
+    assert asyncio.iscoroutinefunction(health.livez)
 
 
 def test_x_away_at_sign_in_is_explained(redis_url: str, tmp_path: Path) -> None:
@@ -273,7 +331,7 @@ def test_every_form_has_a_key_of_its_own(site: Site) -> None:
         ({"status": "Hi", "at": "soon", "tz": "UTC"}, "bad_time", "at", "soon"),
         ({"status": "Hi", "at": "2027-02-30T09:00", "tz": "UTC"}, "bad_time", "at", "2027-02-30"),
         ({"status": "Hi", "at": "2027-03-28T02:30", "tz": "Europe/Berlin"}, "no_such_time", "at", "02:30"),
-        ({"status": "Hi", "at": "2027-03-28T02:30"}, "bad_zone", "tz", "Europe/Berlin"),
+        ({"status": "Hi", "at": "2027-03-28T02:30"}, "bad_zone", "tz", "No time zone was given"),
         ({"status": "Hi", "at": "2027-03-28T02:30", "tz": "Mars/Olympus"}, "bad_zone", "tz", "Mars/Olympus"),
         ({"status": "Hi", "key": "k" * 300}, "bad_key", "key", "kkk"),
     ],
@@ -325,6 +383,7 @@ def test_a_lone_surrogate_is_refused(site: Site, text: str) -> None:
         (b"[" * 60_000, "bad_json"),
         (b'{"status": 5}', "not_text"),
         (b'{"status": {"a": 1}}', "not_text"),
+        (b'{"\\ud800": 1}', "not_text"),
     ],
     ids=str,
 )
@@ -377,15 +436,54 @@ def test_a_body_of_a_megabyte_is_refused(site: Site, chunked: bool) -> None:
 
 
 def test_a_signed_out_tweet_is_kept_through_the_sign_in(site: Site) -> None:
-    """401 stores nothing; without JavaScript the text waits in the composer after signing in."""
+    """401 stores nothing; without JavaScript text and time go with the sign-in and wait in the composer after it."""
     browser = site.browser()
     assert browser.post("/tweets", data={"status": "Hi"}).status_code == 401
-    page = browser.post("/tweets", data={"status": "Precious words"}, headers=PAGE)
+    fields = {"status": "\u2603 Precious words " * 16, "at": "2030-01-01T09:30", "tz": "Asia/Tokyo"}
+    page = browser.post("/tweets", data=fields, headers=PAGE)
     assert page.status_code == 401
     assert "You are signed out" in page.text
-    browser.get("/oauth/callback", params=site.consent(browser))
-    assert "Precious words</textarea>" in browser.get("/").text
+    assert form_of(page.text) == fields
+    browser.get("/oauth/callback", params=site.consent(browser, **form_of(page.text)))
+    home = browser.get("/").text
+    assert f"{fields['status']}</textarea>" in home
+    assert 'value="2030-01-01T09:30"' in home
+    assert "<option selected>Asia/Tokyo" in home
     assert rows() == 0
+
+
+def form_of(page: str) -> dict[str, str]:
+    """What the sign-in form of a page would post."""
+    texts = re.findall(r'<textarea [^>]*name="(\w+)"[^>]*>\n([^<]*)<', page)
+    return dict(texts + re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "\U0001f469\u200d\U0001f467" * 140], ids=["letters", "families"])
+def test_a_text_too_long_for_the_sign_in_is_to_be_copied(site: Site, text: str) -> None:
+    """No browser keeps a cookie of that size: the page says so and shows the whole text, also when it is edited."""
+    browser = site.browser()
+    page = browser.post("/tweets", data={"status": text}, headers=PAGE)
+    assert "copy it from here" in page.text
+    assert f"{text}</textarea>" in page.text
+    assert form_of(page.text) == {}
+    edited = browser.post("/login", data={"status": text}, headers=PAGE)
+    assert edited.status_code == 413
+    assert f"{text}</textarea>" in edited.text
+    assert len(str(browser.cookies.get("session"))) < 4000
+
+
+def test_a_text_is_still_there_after_saying_no(site: Site) -> None:
+    """The sign-in that came to nothing leaves it on the page."""
+    browser = site.browser()
+    asked = browser.post("/login", data={"status": "Still here"}).headers["location"]
+    browser.get("/oauth/callback", params={"denied": parse_qs(urlsplit(asked).query)["oauth_token"][0]})
+    assert form_of(browser.get("/").text) == {"status": "Still here"}
+
+
+def test_the_address_of_a_refused_form_leads_home(site: Site) -> None:
+    """Who presses Enter in the address bar is not met with an error."""
+    answer = site.browser().get("/tweets")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
 def test_a_tweet_is_accepted_while_redis_is_away(x: str, tmp_path: Path) -> None:
@@ -462,6 +560,50 @@ def test_somebody_elses_job_does_not_exist(site: Site, who: str | None) -> None:
         assert known in answers[0].json()["error"]["message"]
     assert (row(job_id).state, row(job_id).text) == ("queued", "Hello, world!")
     assert "Hello, world!" not in other.get("/", params={"text_of": job_id}).text
+
+
+@pytest.mark.parametrize("job_id", ["%00", "a%00b", "x" * 65, "caf%C3%A9", "a.b"])
+def test_what_cannot_be_a_job_id_never_reaches_the_database(
+    site: Site, monkeypatch: pytest.MonkeyPatch, job_id: str
+) -> None:
+    """Postgres answers a NUL with an error: 404 from every route, and the plain page."""
+    ada = site.person()
+    monkeypatch.setattr(Tweet, "for_job", lambda *_: pytest.fail("the database was asked"))
+    assert ada.get(f"/status/{job_id}").status_code == 404
+    assert ada.delete(f"/tweets/{job_id}").status_code == 404
+    assert ada.get(f"/?text_of={job_id}").status_code == 200
+
+
+def test_junk_under_the_jobs_key_is_no_error(site: Site, redis_url: str) -> None:
+    """The row is the truth; only /healthz says what lies there."""
+    ada = site.person()
+    body = tweet(ada)
+    lay_junk(redis_url, body["job_id"])
+    lay_junk(redis_url, "healthz")
+    assert ada.get(body["status_url"]).json()["state"] == "queued"
+    assert ada.get("/healthz").json() == {"ok": False, "away": ["redis"]}
+
+
+def lay_junk(redis_url: str, job_id: str) -> None:
+    """Put what no job is under a job's key."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(f"{{queue}}:job:{job_id}", "junk")
+
+
+def test_the_first_page_knows_when_a_retry_comes(site: Site, redis_url: str) -> None:
+    """The time is the queue's; where it is not known none is shown, least of all the one when it was written."""
+    ada = site.person()
+    job_id = tweet(ada)["job_id"]
+    with models.database.connection_context():
+        assert row(job_id).record_waiting(reason("unreachable"))
+    key = f"{{queue}}:job:{job_id}"
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(key, mapping={"state": "scheduled", "attempt": 1, "failures": 1, "due_at": 4_000_000_000_000})
+        assert re.search(r'Retrying at</span>\s*<time datetime="2096-10-02', ada.get("/").text)
+        client.delete(key)
+    assert ada.get(f"/status/{job_id}").json()["time"] is None
+    lay_junk(redis_url, job_id)
+    assert re.search(r"Retrying</span>\s*<time hidden></time>", ada.get("/").text)
 
 
 # Later, otherwise, not at all, once more -----------------------------------------------------------------------------
@@ -616,16 +758,44 @@ def test_every_answer_has_the_security_headers(site: Site, path: str) -> None:
 
 
 def test_production_is_stricter(site: Site, redis_url: str, tmp_path: Path) -> None:
-    """Secure cookie with a prefix that no other host can set, HSTS, and X's own addresses in form-action."""
-    strict = configure(redis_url, site.x, tmp_path)
-    strict = strict.__class__(**{name: getattr(strict, name) for name in strict.__slots__} | {"env": "production"})
+    """Secure cookie with a prefix that no other host can set, and HSTS."""
+    strict = dataclasses.replace(configure(redis_url, site.x, tmp_path), env="production")
     browser = TestClient(web.create_app(strict), base_url="https://tweets.test", follow_redirects=False)
     cookie = browser.post("/login").headers["set-cookie"]
     assert cookie.startswith("__Host-session=")
     assert {"httponly", "samesite=lax", "secure", "path=/"} <= {part.strip().lower() for part in cookie.split(";")}
     headers = browser.get("/").headers
     assert "max-age" in headers["strict-transport-security"]
-    assert "https://twitter.com" in headers["content-security-policy"]
+
+
+def test_a_sign_in_at_x_itself_may_end_at_all_its_addresses(redis_url: str, tmp_path: Path) -> None:
+    """Also in development with keys of X: Chromium holds form-action against each redirect."""
+    browser = Site(web.create_app(configure(redis_url, "https://api.x.com", tmp_path)), "").browser()
+    allowed = "https://api.twitter.com https://api.x.com https://twitter.com https://x.com"
+    assert f"form-action 'self' {allowed};" in browser.get("/").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("accept", [PAGE, {}], ids=["page", "json"])
+def test_a_defect_is_told_with_all_the_headers(
+    site: Site, monkeypatch: pytest.MonkeyPatch, accept: dict[str, str]
+) -> None:
+    """500 says no more than that, and is as well guarded as any other answer."""
+    monkeypatch.setattr(pages, "show_home", lambda *_: [].pop())
+    answer = site.browser(raise_server_exceptions=False).get("/", headers=accept)
+    assert answer.status_code == 500
+    assert "defect of ours" in answer.text
+    assert "IndexError" not in answer.text
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("path", ["/tweets/", "/livez/", "/static", "/oauth/callback/"])
+def test_a_forged_host_leads_nobody_away(site: Site, path: str) -> None:
+    """An address with a slash too many or too few is unknown: a redirect would be built from the Host header."""
+    answer = site.browser().get(path, headers={"Host": "evil.test"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
 
 
 def test_a_forged_session_is_nobodys(site: Site) -> None:
@@ -638,11 +808,14 @@ def test_a_forged_session_is_nobodys(site: Site) -> None:
 
 
 def test_unknown_addresses_and_methods_are_told(site: Site) -> None:
-    """404 and 405, as a page or as JSON."""
+    """404 and 405, as a page or as JSON, in words that say what to do."""
     browser = site.browser()
     assert "Nothing here" in browser.get("/nowhere", headers=PAGE).text
     assert browser.get("/nowhere").json()["error"]["code"] == "http_404"
-    assert browser.get("/tweets").status_code == 405
+    assert "begin at the first page" in browser.get("/nowhere").json()["error"]["message"]
+    wrong = browser.put("/tweets")
+    assert wrong.status_code == 405
+    assert "PUT does nothing at this address" in wrong.json()["error"]["message"]
 
 
 # Health and size -----------------------------------------------------------------------------------------------------
@@ -707,6 +880,16 @@ def test_a_port_in_use_is_one_clear_line(redis_server: Any, tmp_path: Path) -> N
     assert done.stderr.count("\n") == 1
     assert f"port {taken.port} is in use" in done.stderr
     assert "PORT=" in done.stderr
+
+
+def test_the_last_port_has_no_higher_neighbour() -> None:
+    """The remedy for a port in use is a port that exists."""
+    with socket.socket() as holder:
+        with suppress(OSError):  # then somebody else holds it
+            holder.bind(("127.0.0.1", 65535))
+            holder.listen()
+        with pytest.raises(SystemExit, match="PORT=65525"):
+            web.listen("127.0.0.1", 65535)
 
 
 def test_bounded_reads_no_more_than_it_must(site: Site) -> None:

@@ -442,7 +442,7 @@ def fast_asleep(jobs: JobQueue, tasks: Registry, **options: Any) -> Iterator[Wor
         jobs.ring(worker.queues[0])
 
 
-@each_redis
+@pytest.mark.parametrize("redis_url", ["redis7", "redis62"], indirect=True)  # no net: not for an imitation
 @pytest.mark.parametrize("name", ["high", "low"])
 @pytest.mark.parametrize("how", ["now", "later", "resumed"])
 def test_an_idle_worker_is_woken_by_a_bell(live: JobQueue, tasks: Registry, name: str, how: str) -> None:
