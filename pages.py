@@ -60,8 +60,8 @@ IN_WORDS = {  # what Starlette says in two
 }
 SEND_OBJECT = 'send an object like {"status": "Hi"}.'
 REUSED = (
-    "This form has sent a tweet already, with other words or another time, and it was accepted. To send this as well press the "
-    "button once more (programs: use a new key)."
+    "This form has sent a tweet already, with other words or another time, and it was accepted. To send this as well "
+    "press the button once more (programs: use a new key)."
 )
 # Which field a code of BadTweet is about; the others are about the text.
 FIELDS = dict.fromkeys(("past", "too_far", "bad_time", "no_such_time"), "at") | {"bad_zone": "tz", "bad_key": "key"}

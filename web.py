@@ -60,8 +60,7 @@ async def post_tweet(request: Request) -> Response:
     """POST /tweets: accepted before X hears of it. The same key again is the same tweet."""
     if request.method != "POST":  # a refused form leaves this address in the browser's bar
         return RedirectResponse("/", 303)
-    fields = await read_fields(request)
-    return await run_in_threadpool(publish, request, fields)
+    return await run_in_threadpool(publish, request, await read_fields(request))
 
 
 @with_database
@@ -197,8 +196,7 @@ def __getattr__(name: str) -> Starlette:
     """`uvicorn web:app` makes the app; importing this file alone reads no settings and opens nothing."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = globals()["app"] = create_app(configuration.load())
-    return made
+    return globals().setdefault("app", create_app(configuration.load()))  # type: ignore[no-any-return]
 
 
 def main() -> None:
