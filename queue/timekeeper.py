@@ -114,11 +114,7 @@ class Timekeeper:
             if monotonic() < self.due:
                 return self.due
             self.due = NEVER
-        try:
-            self.jobs.ring(str(self.card["lists"]).split(",")[0])
-        except QueueError:
-            self.note_due(monotonic())  # it is still due
-            raise
+        self.jobs.ring(str(self.card["lists"]).split(",")[0])  # if it fails, the leader's nap is the net
         return NEVER
 
     def _watch(self) -> float:
