@@ -51,7 +51,7 @@ clean:  ## remove .venv and caches; .data stays: it holds tweets
 # The first of these that is new enough and can make an environment. pyenv puts shims on PATH that may fail in a folder
 # with .python-version and work outside it, or the other way round; so we ask in both places, and its own folder last.
 $(PY):
-	@too_old=; no_venv=; pyenv="$${PYENV_ROOT:-$$HOME/.pyenv}/versions"; \
+	@too_old=; no_venv=; pyenv="$$(pyenv root 2>/dev/null)/versions"; \
 	for folder in . /; do for name in python3.13 python3.12 python3.11 python3.14 python3 "$$pyenv"/3.1[1-4]*/bin/python3; do \
 	    found=$$(cd $$folder && "$$name" -c 'import sys; print(sys.executable)' 2>/dev/null) && [ -n "$$found" ] || continue; \
 	    "$$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { too_old="$$found"; continue; }; \

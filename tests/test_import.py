@@ -89,8 +89,9 @@ def _look(path: str, borrows: str) -> Python | None:
 
 def _paths() -> Iterator[str]:
     """Where interpreters may lie: pyenv's, those on PATH, the system's."""
-    root = os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"
-    yield from sorted(map(str, Path(root).glob("versions/3.1[1-9]*/bin/python")), reverse=True)
+    if shutil.which("pyenv"):
+        root = subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=True).stdout.strip()
+        yield from sorted(map(str, Path(root).glob("versions/3.1[1-9]*/bin/python")), reverse=True)
     yield from (found for minor in range(11, 20) if (found := shutil.which(f"python3.{minor}")))
     yield from sorted(map(str, Path("/usr/bin").glob("python3.1[1-9]")))
 
