@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -164,11 +165,10 @@ def children() -> dict[int, str]:
     """Pid and command line of each child of this process (Linux; elsewhere none)."""
     found: dict[int, str] = {}
     for task in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, task.read_text().split()):
-            try:
-                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
+        with suppress(OSError):  # a thread that ended meanwhile; what it started is now another one's child
+            for pid in map(int, task.read_text().split()):
+                with suppress(OSError):
+                    found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return found
 
 
