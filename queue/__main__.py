@@ -73,11 +73,13 @@ def work(_: JobQueue, given: argparse.Namespace) -> None:
     """Run the tasks of a module until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     sys.path.insert(0, os.getcwd())
+    if not all(part.isidentifier() for part in given.module.split(".")) or given.module.endswith(".py"):
+        raise QueueError(f"{given.module!r} is no module: run this in the folder that has it, without .py")
     try:
         importlib.import_module(given.module)
     except ModuleNotFoundError as error:
         if error.name == given.module:
-            raise QueueError(f"no module {error.name!r}: run this in the folder that has it, without .py") from None
+            raise QueueError(f"no module {error.name!r}: run this in the folder that has it") from None
         raise QueueError(f"{given.module} imports {error.name!r}, which is not installed") from None
     Worker(given.queues.split(","), given.threads).run()
 
@@ -99,14 +101,14 @@ def parser() -> argparse.ArgumentParser:
 
     command("stats", stats, "what waits, runs, is due and is dead")
     command("show", show, "all that is known about a job", "ID")
-    command("dead", dead, "the newest dead jobs").add_argument("--most", type=int, default=50, metavar="N")
+    command("dead", dead, "the newest dead jobs").add_argument("--most", type=_count, default=50, metavar="N")
     command("revive", act, "make a dead job pending again", "ID")
     command("cancel", act, "cancel a job, or ask a running one to stop", "ID")
     command("pause", act, "stop taking from a list").add_argument("id", metavar="LIST")
     command("resume", act, "take from it again").add_argument("id", metavar="LIST")
     command("workers", workers, "who works, and who is gone")
     run = command("work", work, "run the tasks of a module", "MODULE")
-    run.add_argument("--threads", type=int, default=10, metavar="N", help="jobs at a time, default 10")
+    run.add_argument("--threads", type=_count, default=10, metavar="N", help="jobs at a time, default 10")
     run.add_argument("--queues", default="default", metavar="A,B", help="lists, most urgent first")
     return top
 
@@ -121,8 +123,17 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"{given.command}: {error}{where}")
 
 
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
 def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="milliseconds")
+    try:
+        return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):  # written by hand
+        return f"{ms:.0e} ms"
 
 
 def _span(ms: float) -> str:

@@ -34,11 +34,13 @@ class Unavailable(QueueError, ConnectionError):
 
 
 def seconds(value: float | timedelta) -> float:
-    """Return a duration in seconds. Raises BadOption if no job could wait so long."""
-    length = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    """Return a duration in seconds. Raises TypeError for what is none, BadOption if no job could wait so long."""
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise TypeError(f"{value!r} is no time to wait: give seconds or a timedelta")
+    length = value.total_seconds() if isinstance(value, timedelta) else value
     if not 0 <= length <= LONGEST:
-        raise BadOption(f"{value!r} is no time to wait: 0 to {LONGEST:,.0f} seconds")
-    return length
+        raise BadOption(f"{str(value)[:50]} is no time to wait: 0 to {LONGEST:,.0f} seconds")
+    return float(length)
 
 
 class Verdict(Exception):

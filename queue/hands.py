@@ -3,19 +3,29 @@ of yet. Threads share it without a lock: each change of a deque or a dict is one
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from .errors import QueueError, Unavailable
 from .jobs import JobQueue, Token
 from .run import Run
 
-log = logging.getLogger("queue")
-
 CARRIED = 1_000  # finished jobs that one call settles
 LEVELS = {"bury": logging.ERROR, "retry": logging.WARNING}
 
 Change = Callable[[JobQueue], Any]  # a transition; False or a list of ids tells what this worker no longer held
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """The logger, which never raises: a job may have closed the stream that it writes to."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        with suppress(Exception):
+            super().log(level, msg, *args, **kwargs)
+
+
+log = _Log(logging.getLogger("queue"))
 
 
 class Hands:
@@ -32,7 +42,7 @@ class Hands:
         """Whether there is something to settle."""
         return bool(self.finished or self.others)
 
-    def add(self, runs: Sequence[Run]) -> None:
+    def add(self, runs: Iterable[Run]) -> None:
         """Take jobs into our hands."""
         self.held.update({run.token: run for run in runs})
 

@@ -17,7 +17,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from redis.retry import Retry as RedisRetry
 
 from . import keys
-from .errors import LONGEST, BadOption, QueueError, Unavailable, seconds
+from .errors import LONGEST, BadOption, NotATask, QueueError, Unavailable, seconds
 from .job import Job, arguments, checked_id, cut, encode, new_id, read, text
 from .tasks import Task, as_task, checked_list
 
@@ -65,9 +65,8 @@ class JobQueue:
     def __init__(self, redis: Redis, namespace: str = "queue", *, clock: Callable[[], int | str] | None = None) -> None:
         checked_list(namespace)
         self.redis, self.namespace, self.ns = redis, namespace, keys.namespace(namespace)
-        self.execute: Callable[..., Any] = redis.execute_command
         self.clock = clock or (lambda: "")  # tests set the time, in ms; "" is the server's clock
-        self.again = True  # whether a broken connection is tried anew; every call for producers may be repeated
+        self.beaten = 0  # ms, when our last beat reached Redis
 
     @classmethod
     def from_url(cls, url: str, namespace: str = "queue", **options: Any) -> "JobQueue":
@@ -77,8 +76,8 @@ class JobQueue:
         try:
             pool = BlockingConnectionPool.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options)
             pool.connection_class(**pool.connection_kwargs)  # not connected; finds options that it does not know
-        except (ValueError, TypeError):  # what they say may hold a piece of the password
-            raise BadOption(f"not a Redis URL: {url.split('@')[-1]!r}; like redis://host:6379/0") from None
+        except (ValueError, TypeError, AttributeError):  # what they say may hold a piece of the password
+            raise BadOption(f"not a Redis URL: {str(url).split('@')[-1]!r}; like redis://host:6379/0") from None
         return cls(Redis.from_pool(pool), namespace)
 
     def sibling(self, timeout: float) -> "JobQueue":
@@ -86,9 +85,7 @@ class JobQueue:
         pool = self.redis.connection_pool
         limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": RedisRetry(NoBackoff(), 0)}
         own = ConnectionPool(pool.connection_class, max_connections=1, **pool.connection_kwargs | limits)
-        twin = JobQueue(Redis.from_pool(own), self.namespace, clock=self.clock)
-        twin.again = False  # a take that came through, though its answer did not, must not be made twice
-        return twin
+        return JobQueue(Redis.from_pool(own), self.namespace, clock=self.clock)
 
     # ------------------------------------------------------------------------------------------ for producers
 
@@ -106,7 +103,7 @@ class JobQueue:
 
     def enqueue_many(self, calls: Iterable[Sequence[Any]]) -> list[str]:
         """Store jobs given as `(task, *args)` and return their ids. All are looked at before the first is stored."""
-        jobs = [_packed(as_task(target), tuple(args), {}, "") for target, *args in calls]
+        jobs = [_packed(as_task(target), tuple(args), {}, "") for target, *args in map(_parts, calls)]
         for chunk in _chunks(jobs):
             self._call("enqueue", encode(chunk))
         return [job[0] for job in jobs]
@@ -118,7 +115,10 @@ class JobQueue:
 
     def status(self, job_id: str) -> Job | None:
         """Return the job, or None: never enqueued, or finished and forgotten. One HGETALL."""
-        return read(job_id, self._redis("HGETALL", keys.job(self.ns, job_id)))
+        try:
+            return read(job_id, self._redis("HGETALL", keys.job(self.ns, job_id)))
+        except UnicodeEncodeError:  # no id of ours
+            return None
 
     def is_complete(self, job_id: str) -> bool:
         """Return whether the job ended well. Dead, cancelled and unknown are not complete."""
@@ -155,7 +155,11 @@ class JobQueue:
 
     # ------------------------------------------------------------------------------------------ for workers
 
-    def take(
+    def take(self, worker: str, limit: int = 1, **options: Any) -> Taken:
+        """Take the most urgent jobs, and settle finished ones. The options are those of `send_take`."""
+        return self.send_take(worker, limit, **options)()
+
+    def send_take(
         self,
         worker: str,
         limit: int = 1,
@@ -164,12 +168,19 @@ class JobQueue:
         lease: float = 15,
         full: Mapping[str, int] | None = None,
         finished: Sequence[tuple[Any, ...]] = (),
-    ) -> Taken:
-        """Take the most urgent jobs, and settle finished ones: (id, attempt, started_at, ttl in ms, result) each."""
+    ) -> Callable[[], Taken]:
+        """Send a take, and return what reads its answer, so that Redis works while the caller does.
+
+        It also settles finished jobs: (id, attempt, started_at, ttl in ms, result) each.
+        """
         batches = encode(full or {}), encode(queues), encode(finished)
-        answer = self._call("take", worker, _ms(lease), limit, *batches)
-        now, wait, more, lost, lines = answer
-        return Taken(now, None if wait < 0 else wait / 1000, bool(more), _texts(lost), _texts(lines))
+        answer = self.typed(lambda: self._send("take", worker, _ms(lease), limit, *batches))
+
+        def taken() -> Taken:
+            now, wait, more, lost, lines = self.typed(answer)
+            return Taken(now, None if wait < 0 else wait / 1000, bool(more), _texts(lost), _texts(lines))
+
+        return taken
 
     def finish(self, worker: str, finished: Sequence[tuple[Any, ...]]) -> list[str]:
         """Settle finished jobs, as in `take`. Returns the ids that this worker no longer holds."""
@@ -192,10 +203,14 @@ class JobQueue:
         flat = [value for token in tokens for value in token]
         return _texts(self._call("release", worker, *flat))
 
-    def reclaim(self, worker: str | None = None) -> list[tuple[str, str]]:
-        """Take back what workers, or this one, held whose lease is over. Returns ids and what became of them."""
+    def reclaim(self, worker: str | None = None, *, within: float | None = None) -> list[tuple[str, str]]:
+        """Take back what workers, or this one, held whose lease is over. Returns ids and what became of them.
+
+        Does nothing if it reaches Redis later than `within` seconds after our last beat did.
+        """
         seed, only = random.getrandbits(31), (worker,) if worker else ()
-        flat = _texts(self._call("reclaim", DEADLY_CRASHES, _ms(CRASH_DELAY), seed, *only))
+        until = "" if within is None else self.beaten + _ms(within)
+        flat = _texts(self._call("reclaim", DEADLY_CRASHES, _ms(CRASH_DELAY), seed, until, *only))
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def beat(
@@ -206,7 +221,7 @@ class JobQueue:
         Returns seconds to the earliest lease end of all, whether ours had held until now, and what we hold.
         """
         told = (value for pair in (card or {}).items() for value in pair)
-        first, kept, held = self._call("beat", worker, _ms(lease), _ms(idle), *told)
+        first, kept, held, self.beaten = self._call("beat", worker, _ms(lease), _ms(idle), *told)
         rows = zip(held[::4], held[1::4], held[2::4], held[3::4], strict=True)
         return first / 1000, bool(kept), {(_exact(i), _exact(a), _exact(s)): bool(stop) for i, a, s, stop in rows}
 
@@ -218,30 +233,52 @@ class JobQueue:
     # ------------------------------------------------------------------------------------------ Redis
 
     def _call(self, verb: str, *args: Any) -> Any:
-        return self.guarded(lambda: self._evaluate(_SCRIPTS[verb], args))
+        return self.guarded(lambda: self._send(verb, *args)())
 
-    def _evaluate(self, script: _Script, args: tuple[Any, ...]) -> Any:
+    def _send(self, verb: str, *args: Any) -> Callable[[], Any]:
+        """Send a call, and return what reads its answer; until then it has its connection for itself."""
+        script, given, pool = _SCRIPTS[verb], (1, self.ns, self.clock(), *args), self.redis.connection_pool
+        connection: Any = pool.get_connection()  # straight to it: half of the time of redis-py's execute_command
+
+        def answer() -> Any:
+            try:
+                try:
+                    return connection.read_response()
+                except NoScriptError:
+                    connection.send_command("EVAL", script.text, *given)
+                    return connection.read_response()
+            finally:
+                pool.release(connection)
+
         try:
-            return self.execute("EVALSHA", script.sha, 1, self.ns, self.clock(), *args)
-        except NoScriptError:
-            return self.execute("EVAL", script.text, 1, self.ns, self.clock(), *args)
+            connection.send_command("EVALSHA", script.sha, *given)
+        except BaseException:
+            pool.release(connection)
+            raise
+        return answer
 
     def _redis(self, *command: Any) -> Any:
-        return self.guarded(lambda: self.execute(*command))
+        execute: Any = self.redis.execute_command
+        return self.guarded(lambda: execute(*command))
 
     def _text(self, verb: str, job_id: str, *args: Any) -> str:
         return text(self._call(verb, checked_id(job_id), *args))
 
     def guarded(self, call: Callable[[], Any]) -> Any:
-        """Call, and once more if the connection was broken at once: it may have been an old one. All is repeatable."""
+        """Call, and once more if the connection was broken at once: it may have been an old one. All but take may be
+        repeated: one that came through, though its answer did not, must not be made twice."""
         started = monotonic()
         try:
-            try:
-                return call()
-            except RedisConnectionError:
-                if not self.again or monotonic() - started > PRODUCER_TIMEOUT / 5:
-                    raise
-                return call()
+            return self.typed(call)
+        except Unavailable as error:
+            if not isinstance(error.__cause__, RedisConnectionError) or monotonic() - started > PRODUCER_TIMEOUT / 5:
+                raise
+        return self.typed(call)
+
+    def typed(self, call: Callable[[], Any]) -> Any:
+        """Call, and raise Unavailable or QueueError for what redis-py raises."""
+        try:
+            return call()
         except (RedisError, OSError) as error:
             if isinstance(error, ReadOnlyError):  # a replica since the failover: look for the primary anew
                 self.redis.connection_pool.disconnect(inuse_connections=False)
@@ -265,6 +302,12 @@ def connected() -> JobQueue:
     if _default is None:
         raise QueueError("no queue is chosen: call queue.connect(url) first")
     return _default
+
+
+def _parts(call: Sequence[Any]) -> Sequence[Any]:
+    if isinstance(call, tuple | list) and call:
+        return call
+    raise NotATask(f"{call!r} is no call: give (task, *args)")
 
 
 def _packed(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], due: str) -> tuple[str, ...]:
@@ -291,14 +334,14 @@ def _instant(when: datetime | float) -> int:
         if when.utcoffset() is None:
             raise TypeError(f"{when!r} has no time zone: give an aware datetime or Unix seconds")
         when = when.timestamp()
-    if not isinstance(when, (int, float)):
+    if isinstance(when, bool) or not isinstance(when, int | float):
         raise TypeError(f"{when!r} is no time: give an aware datetime or Unix seconds")
     return _ms(when)
 
 
 def _ms(value: float) -> int:
     if not -LONGEST < value < 2 * LONGEST:
-        raise BadOption(f"{value!r} seconds is no time that a job could wait for")
+        raise BadOption(f"{str(value)[:50]} seconds is no time that a job could wait for")
     return round(value * 1000)
 
 

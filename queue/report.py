@@ -46,7 +46,7 @@ def _overview(jobs: JobQueue) -> Overview:
         oldest={name: job.enqueued_at for name, job in oldest.items() if job and job.enqueued_at},
         paused=sorted(text(name) for name in redis.smembers(keys.paused(ns))),
         scheduled=redis.zcard(keys.scheduled(ns)),
-        next_due=int(next_due[0][1]) if next_due else None,
+        next_due=_whole(next_due[0][1]) if next_due else None,
         running=sum(redis.llen(keys.running(ns, worker["name"])) for worker in known),
         dead=redis.llen(keys.dead(ns)),
         workers=sum(worker["lease_ms"] > 0 for worker in known),
@@ -61,7 +61,7 @@ def workers(jobs: JobQueue) -> list[dict[str, Any]]:
     for name, lease_end in entries:
         card: Any = jobs.redis.hgetall(keys.worker(jobs.ns, text(name)))
         says = {text(field): text(value) for field, value in card.items()}
-        found.append({"name": text(name), "lease_ms": int(lease_end) - now} | says)
+        found.append({"name": text(name), "lease_ms": _whole(lease_end) - now} | says)
     return found
 
 
@@ -86,8 +86,16 @@ def _counts(jobs: JobQueue, now: int, minutes: int) -> dict[str, int]:
             pipe.hgetall(keys.stats(jobs.ns, minute))
         for counts in pipe.execute():
             for field, value in counts.items():
-                total[text(field)] = total.get(text(field), 0) + int(value)
+                total[text(field)] = total.get(text(field), 0) + _whole(value)
     return total
+
+
+def _whole(value: Any) -> int:
+    """Return a figure that somebody may have written by hand: what is none is 0, what is endless is long."""
+    try:
+        return int(max(min(float(value), 1e16), -1e16))
+    except ValueError:
+        return 0
 
 
 def _literal(pattern: str) -> str:

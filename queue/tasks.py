@@ -12,6 +12,7 @@ from . import backoff as pauses
 from .errors import LONGEST, BadOption, NotATask, UnknownTask, seconds
 from .job import checked_id
 
+MOST_RETRIES = 1_000_000
 Backoff = Callable[[int, float], float]
 _TASK = re.compile(r"[^\s<>]{1,200}")  # no <lambda>: a worker must find it under this name
 _LIST = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -33,25 +34,29 @@ class Task:
 
     def __post_init__(self) -> None:
         checked_list(self.queue)
-        if not _TASK.fullmatch(self.name) or not self.name.isprintable():
-            raise BadOption(f"a task's name has 1 to 200 characters, no blanks, no < >, not {self.name[:300]!r}")
+        if not isinstance(self.name, str) or not _TASK.fullmatch(self.name) or not self.name.isprintable():
+            raise BadOption(f"a task's name has 1 to 200 characters, no blanks, no < >, not {str(self.name)[:300]!r}")
         if self.id is not None:
             checked_id(self.id)
-        if self.retries < 0 or (self.max_attempts is not None and self.max_attempts < 1):
-            raise BadOption(f"retries of {self.name} cannot be negative; 0 means: run once")
+        if not _whole(self.retries):
+            raise BadOption(f"retries of {self.name} is a whole number to {MOST_RETRIES:,}, not {self.retries!r}")
         if not (0 < self.timeout <= LONGEST and 1 <= self.result_ttl <= LONGEST):
             raise BadOption(f"{self.name} needs a timeout over 0 s and a result_ttl of at least 1 s, both finite")
 
     def options(self, *, id: str | None = None, queue: str | None = None, retries: int | None = None) -> "Task":  # noqa: A002 - the field's word
         """Return a copy to enqueue with another id, queue or number of retries. The rest is the worker's to choose."""
-        attempts = self.max_attempts if retries is None else retries + 1
-        return replace(self, id=id, queue=queue or self.queue, max_attempts=attempts)
+        chosen = replace(self, id=id, queue=queue or self.queue, retries=self.retries if retries is None else retries)
+        return chosen if retries is None else replace(chosen, max_attempts=retries + 1)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it here and now. Raises UnknownTask if it lives elsewhere."""
         if self.function is None:
             raise UnknownTask(f"{self.name!r} is only a name here; a worker that has the task can run it")
         return self.function(*args, **kwargs)
+
+
+def _whole(retries: object) -> bool:
+    return type(retries) is int and 0 <= retries <= MOST_RETRIES
 
 
 @dataclass(slots=True)
@@ -106,10 +111,12 @@ def task(
     """Make a function a task: `@task` or `@task(retries=5, timeout=30)`. It is named as the function, unless told."""
 
     def register(function: Callable[..., Any]) -> Task:
+        called = name or getattr(function, "__name__", None)
+        if not callable(function) or called is None:
+            raise NotATask(f"{function!r} is no function with a name: use @task, @task(retries=5) or @task(name=...)")
         if iscoroutinefunction(function):
-            raise NotATask(f"{function.__name__} is async: a task is a plain function, run it with asyncio.run inside")
-        limits = seconds(timeout), seconds(result_ttl)
-        return registry.add(Task(name or function.__name__, function, queue, retries, backoff, *limits))
+            raise NotATask(f"{called} is async: a task is a plain function, run it with asyncio.run inside")
+        return registry.add(Task(called, function, queue, retries, backoff, seconds(timeout), seconds(result_ttl)))
 
     return register if function is None else register(function)
 

@@ -9,11 +9,9 @@ from time import monotonic
 
 from . import backoff
 from .errors import QueueError, Stopped, TimeLimit
-from .hands import Hands, drain
+from .hands import Hands, drain, log
 from .jobs import Held, JobQueue, Token
 from .run import Run
-
-log = logging.getLogger("queue")
 
 BATCH_TIME = 0.010  # seconds of work in one thread's hands
 OVERDUE = 30.0  # seconds past its limit at which a task is taken for one that never returns
@@ -88,7 +86,7 @@ class Timekeeper:
                 monotonic() - self.in_touch >= self.limit + backoff.RECONNECT
             ):  # else the living may not have renewed theirs yet
                 end = monotonic() + self.limit  # the lease is fresh: this may take as long as a call
-                while reclaim(self.jobs) and monotonic() < end:
+                while reclaim(self.jobs, within=self.limit) and monotonic() < end:
                     pass
         except QueueError as error:
             self.in_touch = None
@@ -135,9 +133,9 @@ class Timekeeper:
         return again
 
 
-def reclaim(jobs: JobQueue, worker: str | None = None) -> bool:
+def reclaim(jobs: JobQueue, worker: str | None = None, *, within: float | None = None) -> bool:
     """Take back what dead workers, or this one, held. Returns whether there was something, so there may be more."""
-    back = jobs.reclaim(worker)
+    back = jobs.reclaim(worker, within=within)
     for job_id, fate in back:
         log.warning("reclaim %s: its worker is gone, now %s", job_id, fate)
     return bool(back)

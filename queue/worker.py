@@ -2,6 +2,7 @@
 
 1. The leader asks Redis for jobs (`take`), carrying those just finished. When it has some it hands the lead to another
    thread and runs them itself, so no job crosses a thread. How many it asks for follows the measured time of the task.
+   If there are more it asks for the next leader first, if one is free: Redis works while the jobs run.
 2. Nothing to take: the leader sleeps on the bells of its lists, and whoever ends a job meanwhile settles it alone.
 3. Redis away: back off, never spin, never exit; outcomes are kept and settled when it is back.
 
@@ -15,28 +16,25 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic, perf_counter
 from typing import Any
 
 from . import backoff, keys
-from .errors import GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
-from .hands import Hands, drain, settlements
-from .jobs import JobQueue, connected
+from .errors import BadOption, GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
+from .hands import Hands, drain, log, settlements
+from .jobs import JobQueue, Taken, connected
 from .run import Run, headline, read_taken
 from .tasks import Registry, checked_list, registry
 from .timekeeper import BATCH_TIME, NEVER, Timekeeper, reclaim
-
-log = logging.getLogger("queue")
 
 VERSION = "0.1.0"
 BATCH = 100  # jobs at most in one thread's hands
 NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
 FAREWELL = 1.0  # seconds that leaving may wait for each: the platform's patience is not ours to spend
-UNKNOWN_DELAY, UNKNOWN_LIMIT = 5.0, 24 * 3600.0  # seconds: a deploy is on its way, or nobody will ever know this task
-
-UNKNOWN_TRIES = 20
+DAY = 24 * 3600.0
+UNKNOWN_DELAY, UNKNOWN_LIMIT, UNKNOWN_TRIES = 5.0, DAY, 20  # a deploy is on its way, or nobody will ever know this task
 
 
 class Worker:
@@ -53,8 +51,10 @@ class Worker:
         beat: float = 3,
         grace: float = 20,
     ) -> None:
-        if isinstance(queues, str) or not queues or threads < 1 or not 0 < beat * 3 <= lease:
-            raise ValueError(f"needs lists, threads and beat * 3 <= lease, not {queues=} {threads=} {beat=} {lease=}")
+        whole = type(threads) is int and threads > 0 and isinstance(queues, list | tuple) and len(queues) > 0
+        if not (whole and 0 < seconds(beat) * 3 <= seconds(lease) <= DAY and seconds(grace) <= DAY):
+            given = f"{queues=} {threads=} {beat=} {lease=} {grace=}"
+            raise BadOption(f"needs lists, threads and beat * 3 <= lease, all under a day, not {given}")
         self.queues, self.threads, self.tasks = [checked_list(name) for name in queues], threads, tasks
         self.nap, self.grace = min(NAP, beat / 3), grace
         self.limit = beat * 5 / 6  # for an answer of Redis: what is lost is given up before the next beat
@@ -64,9 +64,10 @@ class Worker:
         self.hands = Hands(self.name)
         limits = {"lease": lease, "beat": beat, "limit": self.limit}
         self.time = Timekeeper(self.hands, self.beating, self._card(), **limits, abandon=self._abandon)
-        self.pace: dict[str, float] = {}  # task -> seconds that it takes, smoothed
+        self.pace, self.at_work = dict[str, float](), set[int]()  # task -> smoothed seconds; threads not free to lead
         self.lead, self.settle_lock, self.stopping = threading.Lock(), threading.Lock(), threading.Event()
         self.dozing, self.more, self.interrupts = False, True, 0
+        self.asked: tuple[Callable[[], Taken], list[Run]] | None = None  # a take whose answer the next leader reads
         self.bidden = threading.Lock()
         self.bidden.acquire()
 
@@ -117,6 +118,8 @@ class Worker:
         own = self.jobs.sibling(FAREWELL)  # the others may hang
         locks = [lock for lock in (self.lead, self.settle_lock) if lock.acquire(timeout=FAREWELL)]  # nothing in flight
         try:
+            if self.asked and len(locks) == 2:
+                self._take()  # what it brings goes back with the rest
             self.hands.settle(own)
             _, _, held = own.beat(self.name, self.time.lease)
             rest = [token for token in reversed(held) if but is None or token != but.token]
@@ -141,30 +144,34 @@ class Worker:
     # ------------------------------------------------------------------------------------------ a thread's turn
 
     def _work(self) -> None:
+        me = threading.get_ident()
         while not self.stopping.is_set():
             try:
                 with self.lead:
-                    batch = self._next_batch()
-                if batch:
-                    self._run_batch(batch)
+                    taken = self._next_jobs()
+                if taken:
+                    self._run_batch(taken)
             except Exception:  # a fault of ours; what it leaves behind is found by the beat
                 log.exception("a thread stumbles")
                 self.stopping.wait(NAP)
+            finally:
+                self.at_work.discard(me)
 
-    def _next_batch(self) -> deque[Run] | None:
+    def _next_jobs(self) -> Taken | None:
         misses = 0
         while not self.stopping.is_set():
             try:
-                if not (self.more or self.hands):
+                if not (self.asked or self.more or self.hands):
                     self._doze()
                     if self.stopping.is_set():
                         break
-                batch = self._take()
+                taken = self._take()
                 if misses:
                     log.info("Redis is back")
                 misses = 0
-                if batch:
-                    return batch
+                if taken.lines:
+                    self._ask_ahead()
+                    return taken
             except QueueError as error:
                 misses += 1
                 log.log(logging.WARNING if misses == 1 else logging.DEBUG, "wait for Redis: %s", error)
@@ -184,33 +191,41 @@ class Worker:
         if rung and self.stopping.is_set():  # it was meant for somebody who takes
             self.leading.ring(rung)
 
-    def _take(self) -> deque[Run]:
+    def _ask_ahead(self) -> None:
+        self.at_work.add(threading.get_ident())
+        if self.more and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
+            with suppress(QueueError):  # the next leader will meet it too
+                self.asked = self._ask()
+
+    def _ask(self) -> tuple[Callable[[], Taken], list[Run]]:
         if self.hands.others:
             self.hands.settle(self.leading)
         paces = self.pace.copy().items()
         full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}
         most, done = max(full.values(), default=1), self.hands.pop_finished()
+        options: dict[str, Any] = {"queues": self.queues, "lease": self.time.lease, "full": full}
         try:
-            taken = self.leading.take(
-                self.name,
-                most,
-                queues=self.queues,
-                lease=self.time.lease,
-                full=full,
-                finished=settlements(done),
-            )
+            return self.leading.send_take(self.name, most, **options, finished=settlements(done)), done
+        except BaseException:
+            self.hands.put_back(done)
+            raise
+
+    def _take(self) -> Taken:
+        answer, done = self.asked or self._ask()
+        self.asked = None
+        try:
+            taken = answer()
         except BaseException:
             self.hands.put_back(done)
             raise
         self.hands.forget(done, "finish", taken.lost)
-        batch = read_taken(taken, self.jobs, self.tasks, self.name)
-        self.hands.add(batch)
         self.more = taken.more
         self.time.note_due(NEVER if taken.due_in is None else monotonic() + taken.due_in)
-        return deque(batch)
+        return taken
 
-    def _run_batch(self, batch: deque[Run]) -> None:
-        me = threading.get_ident()
+    def _run_batch(self, taken: Taken) -> None:
+        me, batch = threading.get_ident(), deque(read_taken(taken, self.jobs, self.tasks, self.name))
+        self.hands.add(batch)
         while not self.stopping.is_set() and (first := drain(batch, 1)):  # the timekeeper may take the rest
             run = first[0]
             run.start()

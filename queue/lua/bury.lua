@@ -4,7 +4,7 @@
 local worker, id = ARGV[2], ARGV[3]
 local state = held(id, worker, ARGV[4], ARGV[5])
 if state ~= "running" then return state == "dead" and 1 or 0 end
-redis.call("LREM", place("list", "running", worker), -1, id)
+call("LREM", place("list", "running", worker), -1, id)
 if ARGV[8] == "1" then add_failure(id) end
 to_dead(id, ARGV[6], ARGV[7])
 return 1

@@ -4,23 +4,23 @@
 -- longer holds it) or "unknown". Only the first two change anything.
 local id, worker = ARGV[2], ARGV[3]
 local job = job_key(id)
-local state = redis.call("TYPE", job).ok == "hash" and redis.call("HGET", job, "state")
+local state = call("TYPE", job).ok == "hash" and call("HGET", job, "state")
 if not state then return "unknown" end
 if state == "cancelled" then return state end
-if worker and not held(id, worker, ARGV[4], ARGV[5]) then return "too late" end
+if worker and held(id, worker, ARGV[4], ARGV[5]) ~= "running" then return "too late" end
 if state == "scheduled" then
-  redis.call("ZREM", place("zset", "scheduled"), id)
+  call("ZREM", place("zset", "scheduled"), id)
   to_cancelled(id)
 elseif state == "pending" then
-  redis.call("HDEL", job, "reason") -- a write that a full Redis allows
+  call("HDEL", job, "reason") -- a write that a full Redis allows
   to_cancelled(id)
-  redis.call("PERSIST", job) -- its time starts when the id leaves its list
+  call("PERSIST", job) -- its time starts when the id leaves its list
 elseif state == "running" and worker then
-  redis.call("LREM", place("list", "running", worker), -1, id)
+  call("LREM", place("list", "running", worker), -1, id)
   to_cancelled(id)
 elseif state == "running" then
-  redis.call("HDEL", job, "reason")
-  redis.call("HSET", job, "reason", STOP)
+  call("HDEL", job, "reason")
+  call("HSET", job, "reason", STOP)
   return "stopping"
 else
   return "too late"

@@ -5,13 +5,16 @@
 local new = 0
 for _, given in ipairs(cjson.decode(ARGV[2])) do
   local id, queue, task, args, kwargs, due, max_attempts = unpack(given)
-  local job = place("hash", "job", id)
-  if redis.call("EXISTS", job) == 0 then
+  local job = job_key(id)
+  local kind = call("TYPE", job).ok
+  if kind ~= "hash" then
+    if kind ~= "none" then aside(job) end
     due = string.sub(due, 1, 1) == "+" and now + tonumber(due) or tonumber(due) or 0
-    redis.call("HSET", job, "task", task, "args", args, "queue", queue, "enqueued_at", now)
-    if kwargs ~= "" then redis.call("HSET", job, "kwargs", kwargs) end
-    if max_attempts ~= "" then redis.call("HSET", job, "max_attempts", max_attempts) end
-    if due > now then to_scheduled(id, queue, due) else to_pending(id, queue, "LPUSH") end
+    local later = due > now
+    call("HSET", job, "state", later and "scheduled" or "pending", "task", task, "args", args, "queue", queue, "enqueued_at", at)
+    if kwargs ~= "" then call("HSET", job, "kwargs", kwargs) end
+    if max_attempts ~= "" then call("HSET", job, "max_attempts", max_attempts) end
+    if later then to_scheduled(id, queue, due) else push("LPUSH", id, queue) end
     new = new + 1
   end
 end

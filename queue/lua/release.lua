@@ -7,13 +7,13 @@ for i = #ARGV - 2, 3, -3 do -- the newest first, so that the oldest ends up in f
   local id = ARGV[i]
   local state, stop = held(id, worker, ARGV[i + 1], ARGV[i + 2])
   if state == "running" then
-    redis.call("LREM", running, -1, id)
-    if stop then to_cancelled(id) else to_pending(id, redis.call("HGET", job_key(id), "queue"), "RPUSH") end
+    call("LREM", running, -1, id)
+    if stop then to_cancelled(id) else to_pending(id, call("HGET", job_key(id), "queue"), "RPUSH") end
   elseif state ~= "pending" and state ~= "cancelled" then
     lost[#lost + 1] = id
-    local job = redis.pcall("HMGET", job_key(id), "state", "worker")
+    local job = try("HMGET", job_key(id), "state", "worker")
     local here = not job.err and job[1] == "running" and job[2] == worker
-    if not here and redis.call("LREM", running, -1, id) > 0 and not job[1] then quarantine(id, "running:" .. worker) end
+    if not here and call("LREM", running, -1, id) > 0 and not job[1] then quarantine(id, "running:" .. worker) end
   end
 end
 return lost

@@ -2,9 +2,9 @@
 -- ARGV[2] id  ARGV[3] due in ms
 -- Returns "rescheduled", "too late" (it is no longer scheduled) or "unknown".
 local id, due = ARGV[2], tonumber(ARGV[3])
-local job = redis.pcall("HMGET", job_key(id), "state", "queue")
+local job = try("HMGET", job_key(id), "state", "queue")
 if job.err or not job[1] then return "unknown" end
 if job[1] ~= "scheduled" then return "too late" end
-redis.call("ZREM", place("zset", "scheduled"), id)
+call("ZREM", place("zset", "scheduled"), id)
 to_scheduled(id, job[2], due)
 return "rescheduled"

@@ -5,11 +5,11 @@
 local worker, id = ARGV[2], ARGV[3]
 local state, stop = held(id, worker, ARGV[4], ARGV[5])
 if state ~= "running" then return (state == "scheduled" or state == "pending" or state == "cancelled") and 1 or 0 end
-redis.call("LREM", place("list", "running", worker), -1, id)
+call("LREM", place("list", "running", worker), -1, id)
 if ARGV[7] == "1" then
   add_failure(id)
   count("retried", 1)
 end
-if ARGV[8] ~= "" then redis.call("HSET", job_key(id), "error", ARGV[8]) end
-if stop then to_cancelled(id) else to_scheduled(id, redis.call("HGET", job_key(id), "queue"), now + tonumber(ARGV[6])) end
+if ARGV[8] ~= "" then call("HSET", job_key(id), "error", ARGV[8]) end
+if stop then to_cancelled(id) else to_scheduled(id, call("HGET", job_key(id), "queue"), now + tonumber(ARGV[6])) end
 return 1

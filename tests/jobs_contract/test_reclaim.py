@@ -31,6 +31,18 @@ def test_reclaim_leaves_the_living_alone(jobs: JobQueue, look: Look, clock: Cloc
     assert jobs.reclaim() == [("a", "pending")]
 
 
+def test_a_reclaim_that_lay_in_a_frozen_redis_does_nothing(jobs: JobQueue, look: Look, clock: Clock) -> None:
+    """When it is carried out all leases are over, those of the living too: it holds for a moment after our beat."""
+    running(jobs)
+    jobs.beat("bob", 15)
+    clock.advance(15.001)
+    assert jobs.reclaim(within=15) == []
+    assert look.running() == ["a"]
+
+    jobs.beat("bob", 15)
+    assert jobs.reclaim(within=15) == [("a", "pending")]
+
+
 def test_the_first_crash_puts_a_job_in_front_at_once(jobs: JobQueue, look: Look, clock: Clock) -> None:
     """It waits no second time; the oldest of several comes first; no failure is counted."""
     add(jobs, *"abcd")

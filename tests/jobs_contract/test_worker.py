@@ -487,6 +487,34 @@ def test_pause_and_resume(live: JobQueue, tasks: Registry) -> None:
         wait_for(live, low, "done")
 
 
+def test_a_leader_asks_for_the_next_one_if_there_is_one(live: JobQueue, look: Look, tasks: Registry) -> None:
+    """With a thread free to run what comes, the next take is on its way before the jobs run; else nothing is taken."""
+    define(tasks, lambda: None)
+    worker = a_worker(live, tasks, threads=2)
+    add(live, *"abc")
+    worker._next_jobs()
+    assert worker.asked is not None
+    wait_until(lambda: look.running(worker.name) == ["a", "b"], 10, "the second take to arrive")
+
+    worker.at_work.add(0)  # the other thread
+    taken = worker._next_jobs()
+    assert (taken and taken.ids, worker.asked, look.pending()) == (["b"], None, ["c"])
+    worker._leave()
+    assert look.pending() == ["a", "b", "c"]
+
+
+def test_what_was_asked_for_goes_back_at_the_end(live: JobQueue, look: Look, tasks: Registry) -> None:
+    """A worker that leaves reads the answer that nobody has read yet; no crash and no failure is counted."""
+    define(tasks, lambda: None)
+    worker = a_worker(live, tasks, threads=2)
+    add(live, *"abc")
+    worker._next_jobs()
+    worker._leave()
+
+    assert look.pending() == ["a", "b", "c"]
+    assert (look.job("b").get("crashes"), look.job("b").get("failures")) == (None, None)
+
+
 def test_current_job_tells_about_itself(live: JobQueue, look: Look, tasks: Registry) -> None:
     """Inside a task: id, attempt, failures, whether it is the last try, and whether it still is ours."""
     seen: list[Any] = []
