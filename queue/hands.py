@@ -64,10 +64,15 @@ class Hands:
         """Keep finished jobs for a later call."""
         self.finished.extendleft(reversed(done))
 
-    def forget(self, runs: list[Run], verb: str, lost: Sequence[str]) -> None:
-        """Let go of jobs that are settled, or that are no longer ours."""
+    def let_go(self, runs: Iterable[Run]) -> None:
+        """Know no more of jobs. If they are still ours, the beat finds that, and releases them."""
         for run in runs:
             self.held.pop(run.token, None)
+
+    def forget(self, runs: list[Run], verb: str, lost: Sequence[str]) -> None:
+        """Let go of jobs that are settled, or that are no longer ours."""
+        self.let_go(runs)
+        for run in runs:
             if verb != "finish" and run.id not in lost:
                 log.log(LEVELS.get(verb, logging.INFO), "%s %s %s attempt=%d", verb, run.name, run.id, run.attempt)
         for job_id in lost:
@@ -94,10 +99,9 @@ class Hands:
         except Unavailable:
             self.others.appendleft((runs, verb, change))
             raise
-        except QueueError as error:  # let go of them: the beat finds jobs that we hold without knowing it, and releases
+        except QueueError as error:
             log.error("%s %s fails: %s", verb, [run.id for run in runs], error)
-            for run in runs:
-                self.held.pop(run.token, None)
+            self.let_go(runs)
             return
         self.forget(runs, verb, answer if isinstance(answer, list) else [] if answer else [run.id for run in runs])
 

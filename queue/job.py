@@ -4,7 +4,7 @@ import json
 import os
 import re
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,13 @@ def _value(name: str, value: str) -> Any:
 
 def new_id() -> str:
     """Return a new job id: 22 letters and digits that nobody can guess."""
-    return b2a_base64(os.urandom(18)).translate(_LETTERS)[:22].decode()
+    return new_ids(1)[0]
+
+
+def new_ids(count: int) -> list[str]:
+    """Return so many new job ids."""
+    letters = b2a_base64(os.urandom(17 * count), newline=False).translate(_LETTERS).decode()
+    return [letters[start : start + 22] for start in range(0, 22 * count, 22)]
 
 
 def checked_id(job_id: str) -> str:
@@ -88,7 +94,7 @@ def to_json(value: Any, what: str) -> str:
         raise NotJSON(f"{what} cannot be stored as JSON: {error}; pass ids and plain values") from None
 
 
-def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str]:
+def arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[str, str]:
     """Return both as JSON, "" for no keyword arguments. Raises NotJSON or TooLarge."""
     texts = to_json(args, "the arguments"), to_json(kwargs, "the arguments") if kwargs else ""
     size = len(texts[0]) + len(texts[1])  # ASCII: bytes are characters

@@ -2,8 +2,11 @@
 headers of the scripts in lua/, which decide. Times given are seconds, times kept are milliseconds."""
 
 import hashlib
+import os
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +21,7 @@ from redis.retry import Retry as RedisRetry
 
 from . import keys
 from .errors import LONGEST, BadOption, NotATask, QueueError, Unavailable, seconds
-from .job import Job, arguments, checked_id, cut, encode, new_id, read, text
+from .job import Job, arguments, checked_id, cut, encode, new_id, new_ids, read, text
 from .tasks import Task, as_task, checked_list
 
 DEADLY_CRASHES = 3
@@ -66,6 +69,7 @@ class JobQueue:
         checked_list(namespace)
         self.redis, self.namespace, self.ns = redis, namespace, keys.namespace(namespace)
         self.clock = clock or (lambda: "")  # tests set the time, in ms; "" is the server's clock
+        self.spare: deque[Any] = deque()  # the connection used last, kept out of the pool
         self.beaten = 0  # ms, when our last beat reached Redis
 
     @classmethod
@@ -103,20 +107,24 @@ class JobQueue:
 
     def enqueue_many(self, calls: Iterable[Sequence[Any]]) -> list[str]:
         """Store jobs given as `(task, *args)` and return their ids. All are looked at before the first is stored."""
-        jobs = [_packed(as_task(target), tuple(args), {}, "") for target, *args in map(_parts, calls)]
+        parts = [_parts(call) for call in calls]
+        ids = new_ids(len(parts))
+        jobs = [_packed(as_task(part[0]), part[1:], {}, "", new) for part, new in zip(parts, ids, strict=True)]
         for chunk in _chunks(jobs):
             self._call("enqueue", encode(chunk))
         return [job[0] for job in jobs]
 
     def _enqueue_one(self, target: Task | str, args: tuple[Any, ...], kwargs: dict[str, Any], due: str) -> str:
-        job = _packed(as_task(target), args, kwargs, due)
+        job = _packed(as_task(target), args, kwargs, due, new_id())
         self._call("enqueue", encode([job]))
         return job[0]
 
     def status(self, job_id: str) -> Job | None:
         """Return the job, or None: never enqueued, or finished and forgotten. One HGETALL."""
         try:
-            return read(job_id, self._redis("HGETALL", keys.job(self.ns, job_id)))
+            found = self._redis("HGETALL", keys.job(self.ns, job_id))
+            fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))  # RESP 3, 2
+            return read(job_id, fields)
         except UnicodeEncodeError:  # no id of ours
             return None
 
@@ -149,9 +157,7 @@ class JobQueue:
 
     def ring(self, name: str) -> None:
         """Wake one idle worker of this list, now or as soon as there is one."""
-        bell = keys.bell(self.ns, name)
-        with self.redis.pipeline() as pipe:
-            self.guarded(lambda: (pipe.lpush(bell, 1), pipe.ltrim(bell, 0, 0), pipe.execute()))
+        self._call("ring", name)
 
     # ------------------------------------------------------------------------------------------ for workers
 
@@ -174,7 +180,7 @@ class JobQueue:
         It also settles finished jobs: (id, attempt, started_at, ttl in ms, result) each.
         """
         batches = encode(full or {}), encode(queues), encode(finished)
-        answer = self.typed(lambda: self._send("take", worker, _ms(lease), limit, *batches))
+        answer = self.typed(lambda: self._ask("take", worker, _ms(lease), limit, *batches))
 
         def taken() -> Taken:
             now, wait, more, lost, lines = self.typed(answer)
@@ -232,34 +238,63 @@ class JobQueue:
 
     # ------------------------------------------------------------------------------------------ Redis
 
+    def close(self) -> None:
+        """Close the connections. What is called later opens new ones."""
+        for connection in self.spare:
+            connection.disconnect()
+        self.redis.close()
+
     def _call(self, verb: str, *args: Any) -> Any:
-        return self.guarded(lambda: self._send(verb, *args)())
+        return self.guarded(lambda: self._ask(verb, *args)())
 
-    def _send(self, verb: str, *args: Any) -> Callable[[], Any]:
-        """Send a call, and return what reads its answer; until then it has its connection for itself."""
-        script, given, pool = _SCRIPTS[verb], (1, self.ns, self.clock(), *args), self.redis.connection_pool
-        connection: Any = pool.get_connection()  # straight to it: half of the time of redis-py's execute_command
+    def _ask(self, verb: str, *args: Any) -> Callable[[], Any]:
+        script = _SCRIPTS[verb]
+        return self._send("EVALSHA", script.sha, 1, self.ns, self.clock(), *args, script=script.text)
 
-        def answer() -> Any:
-            try:
-                try:
-                    return connection.read_response()
-                except NoScriptError:
-                    connection.send_command("EVAL", script.text, *given)
-                    return connection.read_response()
-            finally:
-                pool.release(connection)
-
+    def _send(self, *command: Any, script: str = "") -> Callable[[], Any]:
+        """Send a command, and return what reads its answer; until then it has its connection for itself."""
+        connection = self._borrow()
         try:
-            connection.send_command("EVALSHA", script.sha, *given)
+            connection.send_command(*command)
         except BaseException:
-            pool.release(connection)
+            self._give_back(connection, broken=True)
             raise
+        return lambda: self._read(connection, command, script)
+
+    def _read(self, connection: Any, command: tuple[Any, ...], script: str) -> Any:
+        broken = True  # an answer may come that nobody reads
+        try:
+            try:
+                answer = connection.read_response()
+            except NoScriptError:
+                connection.send_command("EVAL", script, *command[2:])
+                answer = connection.read_response()
+            broken = False
+        except ResponseError as error:
+            broken = isinstance(error, ReadOnlyError)  # a replica since the failover: look for the primary anew
+            raise
+        finally:
+            self._give_back(connection, broken)
         return answer
 
+    def _borrow(self) -> Any:
+        """Return the connection used last, else one of the pool, which looks whether it lives: half a call."""
+        with suppress(IndexError):
+            connection = self.spare.pop()
+            if connection.pid == os.getpid():  # else we are a fork, and it is our parent's
+                return connection
+        return self.redis.connection_pool.get_connection()
+
+    def _give_back(self, connection: Any, broken: bool) -> None:
+        if broken:
+            connection.disconnect()
+        if self.spare:
+            self.redis.connection_pool.release(connection)
+        else:
+            self.spare.append(connection)
+
     def _redis(self, *command: Any) -> Any:
-        execute: Any = self.redis.execute_command
-        return self.guarded(lambda: execute(*command))
+        return self.guarded(lambda: self._send(*command)())
 
     def _text(self, verb: str, job_id: str, *args: Any) -> str:
         return text(self._call(verb, checked_id(job_id), *args))
@@ -280,7 +315,7 @@ class JobQueue:
         try:
             return call()
         except (RedisError, OSError) as error:
-            if isinstance(error, ReadOnlyError):  # a replica since the failover: look for the primary anew
+            if isinstance(error, ReadOnlyError):
                 self.redis.connection_pool.disconnect(inuse_connections=False)
             if type(error) is ResponseError and not any(code in str(error) for code in PASSING):
                 raise QueueError(f"Redis cannot do this with what lies in {self.ns}: {error}") from error
@@ -310,10 +345,10 @@ def _parts(call: Sequence[Any]) -> Sequence[Any]:
     raise NotATask(f"{call!r} is no call: give (task, *args)")
 
 
-def _packed(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], due: str) -> tuple[str, ...]:
+def _packed(task: Task, args: Sequence[Any], kwargs: dict[str, Any], due: str, new: str) -> tuple[str, ...]:
     given, named = arguments(args, kwargs)
     attempts = "" if task.max_attempts is None else str(task.max_attempts)
-    return task.id or new_id(), task.queue, task.name, given, named, due, attempts
+    return task.id or new, task.queue, task.name, given, named, due, attempts
 
 
 def _chunks(jobs: list[tuple[str, ...]]) -> Iterable[list[tuple[str, ...]]]:

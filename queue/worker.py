@@ -134,7 +134,7 @@ class Worker:
             for lock in locks:
                 lock.release()
             for jobs in (own, self.leading, self.settling, self.beating):
-                jobs.redis.close()
+                jobs.close()
 
     def _abandon(self, run: Run) -> None:
         self.stopping.set()
@@ -161,14 +161,14 @@ class Worker:
         misses = 0
         while not self.stopping.is_set():
             try:
-                if not (self.asked or self.more or self.hands):
+                if idle := not (self.asked or self.more or self.hands):
                     self._doze()
                     if self.stopping.is_set():
                         break
                 taken = self._take()
-                if misses:
+                if misses and (idle or taken.lines):  # an empty take alone does not show that Redis allows writes
                     log.info("Redis is back")
-                misses = 0
+                    misses = 0
                 if taken.lines:
                     self._ask_ahead()
                     return taken
@@ -226,13 +226,19 @@ class Worker:
     def _run_batch(self, taken: Taken) -> None:
         me, batch = threading.get_ident(), deque(read_taken(taken, self.jobs, self.tasks, self.name))
         self.hands.add(batch)
-        while not self.stopping.is_set() and (first := drain(batch, 1)):  # the timekeeper may take the rest
-            run = first[0]
-            run.start()
-            self.hands.busy[me] = run, batch
-            self.time.look_at(min(run.deadline, run.began + BATCH_TIME))
-            self._run(run)
-        self.hands.busy.pop(me, None)
+        first: list[Run] = []
+        try:
+            while not self.stopping.is_set() and (first := drain(batch, 1)):  # the timekeeper may take the rest
+                run = first[0]
+                run.start()
+                self.hands.busy[me] = run, batch
+                self.time.look_at(min(run.deadline, run.began + BATCH_TIME))
+                self._run(run)
+        except BaseException:  # a fault of ours, or no memory
+            self.hands.let_go([*first, *batch])
+            raise
+        finally:
+            self.hands.busy.pop(me, None)
         self.hands.give_back(list(batch))
         if self.dozing or self.hands.others or self.stopping.is_set():
             self._settle()

@@ -98,14 +98,14 @@ local function quarantine(id, where)
   to_dead(id, "bad entry", "found in " .. where .. " without a readable job")
 end
 
-local function push(command, id, queue) -- LPUSH: behind the others. RPUSH: to the front.
-  call(command, place("list", "pending", queue), id)
+local function push(command, queue, ...) -- LPUSH: behind the others. RPUSH: to the front.
+  call(command, place("list", "pending", queue), ...)
   ring(queue)
 end
 
 local function to_pending(id, queue, command)
   if not queue then return quarantine(id, "no list") end
-  push(command, id, queue)
+  push(command, queue, id)
   call("HSET", job_key(id), "state", "pending")
 end
 

@@ -58,9 +58,9 @@ def test_full_hands_of_a_dead_worker_come_back_at_once(live: JobQueue, look: Loo
         calls: list[float] = []
         reclaim = worker.beating.reclaim
 
-        def counted(*given: Any) -> list[tuple[str, str]]:
+        def counted(*given: Any, **options: Any) -> list[tuple[str, str]]:
             calls.append(time.monotonic())
-            return reclaim(*given)
+            return reclaim(*given, **options)
 
         worker.beating.reclaim = counted  # type: ignore[method-assign, assignment]
         wait_until(lambda: look.raw.llen("{queue}:running:dead") == 0, 30, "all to come back")
