@@ -74,7 +74,7 @@ class JobQueue:
 
     @classmethod
     def from_url(cls, url: str, namespace: str = "queue", **options: Any) -> "JobQueue":
-        """Return a queue for producers: it answers, or raises Unavailable within 2 s. Opens no connection yet."""
+        """Return a queue for producers: without Redis it raises Unavailable within 2 s. Opens no connection yet."""
         limits: dict[str, Any] = {"max_connections": CONNECTIONS, "timeout": PRODUCER_TIMEOUT}
         limits |= {"socket_timeout": PRODUCER_TIMEOUT, "socket_connect_timeout": PRODUCER_TIMEOUT}
         try:

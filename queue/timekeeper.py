@@ -82,9 +82,8 @@ class Timekeeper:
             self._look_after(held, known)
             if not kept or self.in_touch is None:  # we were away, perhaps all of us
                 self.in_touch = monotonic()
-            if (
-                monotonic() - self.in_touch >= self.limit + backoff.RECONNECT
-            ):  # else the living may not have renewed theirs yet
+            trust = self.in_touch + self.limit + backoff.RECONNECT  # by then the living have renewed theirs
+            if monotonic() >= trust:
                 end = monotonic() + self.limit  # the lease is fresh: this may take as long as a call
                 while reclaim(self.jobs, within=self.limit) and monotonic() < end:
                     pass
@@ -92,7 +91,7 @@ class Timekeeper:
             self.in_touch = None
             log.debug("no beat: %s", error)
             return backoff.reconnect(LATE, random.random())
-        return min(self.beat, first_end + 0.005) if first_end > 0 else self.beat
+        return min(wait + 0.005 for wait in (self.beat, first_end, trust - monotonic()) if wait > 0)
 
     def _look_after(self, held: Held, known: set[Token]) -> None:
         now, strangers = monotonic(), held.keys() - known - self.hands.held.keys()

@@ -1,24 +1,22 @@
-"""Worker processes, what they report, a TCP proxy that loses answers, and the check that nothing was lost."""
+"""Worker processes, what they report, and the check that nothing was lost."""
 
-import contextlib
+import json
 import os
-import select
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Job, JobQueue
-from queue.jobs import _SCRIPTS
 from typing import Any, NamedTuple
 
 import redis
 
-from tests.servers import ROOT, die_with_parent, free_port, wait_until
+from tests.faults.proxy import Proxy as Proxy
+from tests.faults.proxy import Rule as Rule
+from tests.faults.proxy import verb_sha as verb_sha
+from tests.servers import ROOT, die_with_parent, wait_until
 
 BRISK: dict[str, Any] = {"lease": 3, "beat": 1}  # for what the promises name no seconds for
 
@@ -36,15 +34,15 @@ class Event(NamedTuple):
 class Process:
     """One worker process, and its log."""
 
-    def __init__(self, command: list[str], events: Path, log: Path) -> None:
+    def __init__(self, command: list[str], events: Path, log: Path, sink: int | None = None) -> None:
         self.log_path = log
-        with log.open("wb") as sink:
+        with log.open("wb") as file:
             self.popen = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=os.environ | {"EVENTS": str(events)},
-                stdout=sink,
-                stderr=sink,
+                stdout=file if sink is None else sink,
+                stderr=file if sink is None else sink,
                 stdin=subprocess.DEVNULL,
                 process_group=0,
                 preexec_fn=die_with_parent,
@@ -92,6 +90,7 @@ class Crew:
     url: str
     folder: Path
     namespace: str = "queue"
+    program: tuple[str, ...] = ("-m", "tests.faults.program")
     processes: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -110,13 +109,23 @@ class Crew:
             process.close()
         self.jobs.redis.close()
         self.redis.close()
+        starts = Counter(event.id for event in self.events("start"))
+        ledger(
+            row=self.folder.name,
+            jobs=len(starts),
+            starts=starts.total(),
+            again=sum(times > 1 for times in starts.values()),
+        )
 
-    def start(self, url: str | None = None, *, ready: bool = True, **options: Any) -> Process:
-        """Start a worker process; `lease=3` becomes `--lease 3`. Waits until it is in the register of workers."""
+    def start(self, url: str | None = None, *, ready: bool = True, sink: int | None = None, **options: Any) -> Process:
+        """Start a worker process; `lease=3` becomes `--lease 3`. Waits until it is in the register of workers.
+
+        It logs to a file, or to a descriptor of the caller's.
+        """
         words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-        command = [sys.executable, "-m", "tests.faults.program", url or self.url, self.namespace, *words]
+        command = [sys.executable, *self.program, url or self.url, self.namespace, *words]
         log = self.folder / f"{self.namespace}-{len(self.processes)}.log"
-        process = Process(command, self.path, log)
+        process = Process(command, self.path, log, sink)
         self.processes.append(process)
         if ready:
             wait_until(lambda: not process.alive or self.registered(process), 20, f"{log} to register")
@@ -201,80 +210,9 @@ class Crew:
         assert not unended, f"done, but the attempt did not end: {unended}"
 
 
-def verb_sha(verb: str) -> bytes:
-    """What a request of this verb carries, once its script is loaded."""
-    return _SCRIPTS[verb].sha.encode()
-
-
-@dataclass
-class Rule:
-    """Which answer to lose: the one to a request with all of these in it, itself with this in it."""
-
-    request: tuple[bytes, ...]
-    reply: bytes = b""
-    delay: float | None = None  # seconds to hold it back instead
-    times: int = 1
-
-
-class Proxy:
-    """Stands between worker and Redis, passes everything on, and loses or delays the answers that `rules` name."""
-
-    def __init__(self, port: int) -> None:
-        self.target, self.port, self.rules = port, free_port(), list[Rule]()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.lost: list[bytes] = []  # answers lost or delayed, for the test to see that the fault happened
-        self.closing = threading.Event()
-        self.threads: list[threading.Thread] = []
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.listener.settimeout(0.1)
-        self._run(self._listen)
-
-    def __enter__(self) -> "Proxy":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.closing.set()
-        for thread in self.threads:
-            thread.join(10)
-        self.listener.close()
-
-    def lose(self, *request: bytes, reply: bytes = b"", delay: float | None = None) -> None:
-        """Lose the next answer that fits (it reached Redis, and the connection breaks), or hold it back."""
-        self.rules.append(Rule(request, reply, delay))
-
-    def _run(self, target: Any, *args: Any) -> None:
-        self.threads.append(threading.Thread(target=target, args=args, daemon=True))
-        self.threads[-1].start()
-
-    def _listen(self) -> None:
-        while not self.closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                self._run(self._serve, self.listener.accept()[0])
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.target)) as server:
-            request = b""
-            while not self.closing.is_set():
-                ready, _, _ = select.select([client, server], [], [], 0.1)
-                if client in ready:
-                    data = client.recv(1 << 20)
-                    request += data
-                    server.sendall(data)
-                if server in ready:
-                    data = server.recv(1 << 20)
-                    if self._loses(request, data):
-                        return
-                    request = b""
-                    client.sendall(data)
-                if ready and not data:
-                    return
-
-    def _loses(self, request: bytes, reply: bytes) -> bool:
-        for rule in self.rules:
-            if rule.times and all(mark in request for mark in rule.request) and rule.reply in reply:
-                rule.times -= 1
-                self.lost.append(reply)
-                if rule.delay is None:
-                    return True
-                time.sleep(rule.delay)
-        return False
+def ledger(**figures: Any) -> None:
+    """Add a line to the file named in LEDGER, if any: what this test saw, for the report of `make faults`."""
+    if path := os.environ.get("LEDGER"):
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
+        with Path(path).open("a") as file:
+            file.write(json.dumps({"test": test} | figures, default=str) + "\n")

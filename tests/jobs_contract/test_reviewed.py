@@ -62,7 +62,7 @@ def test_full_hands_of_a_dead_worker_come_back_at_once(live: JobQueue, look: Loo
             calls.append(time.monotonic())
             return reclaim(*given, **options)
 
-        worker.beating.reclaim = counted  # type: ignore[method-assign, assignment]
+        worker.beating.reclaim = counted  # type: ignore[method-assign]
         wait_until(lambda: look.raw.llen("{queue}:running:dead") == 0, 30, "all to come back")
         wait_until(lambda: len(calls) >= 5, 5, "the last call")
 

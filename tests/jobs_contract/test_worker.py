@@ -498,7 +498,8 @@ def test_a_leader_asks_for_the_next_one_if_there_is_one(live: JobQueue, look: Lo
 
     worker.at_work.add(0)  # the other thread
     taken = worker._next_jobs()
-    assert (taken and taken.ids, worker.asked, look.pending()) == (["b"], None, ["c"])
+    assert taken is not None
+    assert (taken.ids, bool(worker.asked), look.pending()) == (["b"], False, ["c"])
     worker._leave()
     assert look.pending() == ["a", "b", "c"]
 
