@@ -6,7 +6,7 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 
 .DELETE_ON_ERROR:  # an environment half made is made again
 
-.PHONY: help run test check bench console clean
+.PHONY: help run test check faults bench console clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 | /p' Makefile | awk -F' [|] ' '{ printf "%-14s%s\n", $$1, $$2 }'
@@ -23,8 +23,11 @@ check: .venv/dev.stamp .venv/redis62/redis-server  ## format, lint, types, then 
 	@$(PY) -m mypy
 	@$(PY) -m pytest
 
-bench: .venv/dev.stamp  ## measure the queue on this machine
-	@$(PY) -m benchmarks
+faults: .venv/dev.stamp .venv/redis62/redis-server  ## break everything for half an hour (SECONDS=600 SEED=1), write docs/faults.md
+	@$(PY) -m tests.faults.report $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+bench: .venv/dev.stamp  ## measure the queue and its peers, 25 minutes; WHAT=ours: the queue alone, 2 minutes
+	@$(PY) -m benchmarks $(WHAT)
 
 console: .venv/run.stamp  ## a Python prompt on the data of make run
 	@$(PY) local.py console

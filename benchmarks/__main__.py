@@ -1,159 +1,104 @@
-"""Measure the queue on a Redis of its own, beside the floors that this machine has: `python -m benchmarks [JOBS]`.
+"""`python -m benchmarks`: measure all and write docs/benchmarks.md and .svg. `make bench` does that.
 
-Everything runs one after another in one run, so that the figures can be compared with each other; machines are noisy,
-so each is the median of several rounds with its spread.
+`peers` and `growth` measure one half; `ours` writes nothing, and takes two minutes: our rows beside the floors;
+`report` writes the page anew from the last figures. `--only rq,celery` measures some queues, `--rounds 1` once.
 """
 
-import hashlib
-import queue
-import shutil
-import socket
-import statistics
+import argparse
+import json
+import os
+import platform
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from redis import Redis
+from benchmarks import contest, growth, report
+from benchmarks.entrants import FLOOR, OURS, PEERS, Entrant, LeftOut, install, versions
+from benchmarks.sides import server
+from tests.servers import ROOT
 
-from benchmarks import tasks
-
-ROUNDS = 5
-
-
-def main(jobs: int = 20_000) -> None:
-    """Print the table."""
-    with redis_server() as url:
-        store = queue.connect(url)
-        redis = store.redis
-        version = redis.info("server")["redis_version"]
-        print(f"redis {version}, Python {sys.version.split()[0]}, {ROUNDS} rounds, median (min to max)\n")
-        bare = floor_evalsha(redis)
-        row("floor: bare EVALSHA by redis-py, one connection", bare, "/s")
-        row("floor: redis-benchmark, EVALSHA, one connection", [redis_benchmark(url, redis)], "/s")
-        row(
-            "enqueue, one at a time",
-            rounds(lambda: per_second(2_000, lambda n: [queue.enqueue(tasks.nothing, i) for i in range(n)])),
-            "/s",
-        )
-        redis.flushall()
-        row(
-            "enqueue in bulk",
-            rounds(lambda: per_second(jobs, lambda n: queue.enqueue_many([(tasks.nothing, i) for i in range(n)]))),
-            "/s",
-        )
-        row("bytes of Redis a pending job", [bytes_a_job(redis, jobs)], "")
-        row("empty jobs, one worker process", rounds(lambda: empty_jobs(url, redis, jobs)), "/s")
-        redis.flushall()
-        with worker(url):
-            picked = sorted(pick_up(tasks.moment, lambda: time.monotonic(), 0) for _ in range(300))
-            print(f"{'pick-up on an idle worker':<55} p50 {picked[150]:.2f} ms, p99 {picked[296]:.2f} ms")
-            late = sorted(pick_up(tasks.lateness, lambda: time.time() + 0.05, 0.05) for _ in range(100))
-            print(f"{'lateness of scheduled jobs on an idle worker':<55} p50 {late[50]:.2f} ms, p99 {late[98]:.2f} ms")
+FIGURES = ROOT / ".venv" / "bench"  # what was measured, for `report`
 
 
-def row(name: str, figures: list[float], unit: str) -> None:
-    """Print one line of the table."""
-    spread = f"  ({min(figures):,.0f} to {max(figures):,.0f})" if len(figures) > 1 else ""
-    print(f"{name:<55} {statistics.median(figures):>9,.0f} {unit}{spread}", flush=True)
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "peers", "growth", "ours", "report"])
+    parser.add_argument("--only", default="", metavar="A,B", help="measure these queues")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    given = parser.parse_args()
+    only = set(filter(None, given.only.split(",")))
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    if given.what == "ours":
+        report.show(peers("ours", [FLOOR, OURS], given.rounds))
+        return
+    if given.what in ("all", "peers"):
+        chosen = [one for one in [FLOOR, OURS, *PEERS] if not only or one.key in only]
+        peers("peers", chosen, given.rounds)
+    if given.what in ("all", "growth"):
+        with server() as redis:
+            keep("growth", {"machine": machine(), "sections": growth.measure(redis, say)})
+    report.write(load("peers"), load("growth"), ROOT / "docs")
 
 
-def rounds(measure: Callable[[], float]) -> list[float]:
-    """Return the figures of all rounds."""
-    return [measure() for _ in range(ROUNDS)]
+def peers(name: str, entrants: list[Entrant], rounds: int) -> dict[str, Any]:
+    """Measure them in turn, round after round: what disturbs the machine disturbs no one alone. Keep the figures."""
+    found: dict[str, Any] = {"machine": machine(), "rounds": rounds, "left_out": {}, "failed": [], "entrants": {}}
+    for entrant in entrants:
+        try:
+            install(entrant)
+            found["entrants"][entrant.key] = {"versions": versions(entrant), "rounds": []}
+        except LeftOut as error:
+            say(f"{entrant.name} is left out: {error}")
+            found["left_out"][entrant.name] = str(error)
+
+    def failed(what: str) -> None:
+        say(what)
+        found["failed"].append(what)
+
+    with server() as redis:
+        for number in range(rounds):
+            for entrant in entrants:
+                if entrant.key in found["entrants"]:
+                    started = time.monotonic()
+                    figures = contest.measure(entrant, redis, number == 0, failed)
+                    found["entrants"][entrant.key]["rounds"].append(figures)
+                    shown = "  ".join(f"{name} {value:,.5g}" for name, value in figures.items())
+                    say(f"round {number + 1}  {entrant.name}  ({time.monotonic() - started:.0f} s)  {shown}")
+            keep(name, found)
+    return found
 
 
-def per_second(count: int, work: Callable[[int], object]) -> float:
-    """Return how many a second."""
-    started = time.perf_counter()
-    work(count)
-    return count / (time.perf_counter() - started)
+def machine() -> dict[str, str]:
+    """Return what the figures depend on, and when they were taken."""
+    cpu = Path("/proc/cpuinfo").read_text().partition("model name")[2].partition("\n")[0].strip(" \t:")
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) / 1024 / 1024
+    redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
+    return {
+        "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{os.cpu_count()} cores of {cpu}, {memory:.0f} GB, Linux {platform.release()}",
+        "software": f"Redis {redis.split('v=')[1].split()[0]} (no persistence), Python {platform.python_version()}",
+    }
 
 
-def floor_evalsha(redis: Redis) -> list[float]:
-    """Return how many calls of a script that does nothing redis-py makes in a second."""
-    sha = redis.script_load("return 1")
-    return rounds(lambda: per_second(2_000, lambda n: [redis.evalsha(sha, 0) for _ in range(n)]))
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Keep what was measured."""
+    (FIGURES / f"{name}.json").write_text(json.dumps(found, indent=1))
 
 
-def redis_benchmark(url: str, redis: Redis) -> float:
-    """Return how many such calls the server answers, asked by Redis's own tool."""
-    sha = hashlib.sha1(b"return 1", usedforsecurity=False).hexdigest()
-    command = ["redis-benchmark", "-p", url.rsplit(":", 1)[1], "-c", "1", "-n", "20000", "-q", "evalsha", sha, "0"]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return float(out.rsplit(":", 1)[1].split("requests")[0])
+def load(name: str) -> dict[str, Any] | None:
+    """Return what was measured last, if ever."""
+    path = FIGURES / f"{name}.json"
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return found
 
 
-def bytes_a_job(redis: Redis, jobs: int) -> float:
-    """Return what a pending job with one short argument takes."""
-    redis.flushall()
-    before: int = redis.info("memory")["used_memory"]
-    queue.enqueue_many([(tasks.nothing, i) for i in range(jobs)])
-    after: int = redis.info("memory")["used_memory"]
-    return (after - before) / jobs
-
-
-def empty_jobs(url: str, redis: Redis, jobs: int) -> float:
-    """Return how many jobs that do nothing a worker process ends in a second, from its first to its last."""
-    redis.flushall()
-    queue.enqueue_many([(tasks.nothing, i) for i in range(jobs)])
-    last = queue.enqueue(tasks.nothing, 0)
-    with worker(url):
-        while redis.llen("{queue}:pending:default") == jobs + 1:
-            time.sleep(0.0005)
-        started, left = time.perf_counter(), jobs
-        while not queue.is_complete(last):
-            time.sleep(0.002)
-        return left / (time.perf_counter() - started)
-
-
-def pick_up(task: queue.Task, stamp: Callable[[], float], delay: float) -> float:
-    """Return the ms that an idle worker took."""
-    at = stamp()
-    job_id = queue.enqueue_at(at, task, at) if delay else queue.enqueue(task, at)
-    while not queue.is_complete(job_id):
-        time.sleep(0.005)
-    job = queue.status(job_id)
-    assert job is not None
-    time.sleep(0.005)
-    return float(job.result)
-
-
-@contextmanager
-def worker(url: str) -> Iterator[None]:
-    """A worker process for the length of the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "queue", "--redis", url, "work", "benchmarks.tasks"], stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def redis_server() -> Iterator[str]:
-    """A Redis of our own for the length of the block; yields its URL."""
-    binary = shutil.which("redis-server")
-    if binary is None or shutil.which("redis-benchmark") is None:
-        sys.exit("benchmarks need redis-server and redis-benchmark on the PATH")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [binary, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL
-    )
-    try:
-        url = f"redis://127.0.0.1:{port}"
-        while subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True).stdout != b"PONG\n":
-            time.sleep(0.02)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
+def say(text: str) -> None:
+    """Print at once: a run takes a while."""
+    print(text, flush=True)
 
 
 if __name__ == "__main__":
-    main(*(int(given) for given in sys.argv[1:2]))
+    main()
