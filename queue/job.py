@@ -13,7 +13,12 @@ from .errors import BadOption, NotJSON, TooLarge
 MAX_ARGUMENTS = 64 * 1024  # bytes of args and kwargs as JSON
 MAX_ERROR = 2_000  # characters kept of an error
 
-encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_python = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)  # a circle is RecursionError
+_make_c: Any = getattr(
+    json.encoder, "c_make_encoder", None
+)  # json makes one for each call: most of a short call's time
+_options = (None, _python.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+_c = _make_c and _make_c(*_options)
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _LETTERS = bytes.maketrans(b"+/", b"xy")
 
@@ -77,6 +82,11 @@ def new_ids(count: int) -> list[str]:
     """Return so many new job ids."""
     letters = b2a_base64(os.urandom(17 * count), newline=False).translate(_LETTERS).decode()
     return [letters[start : start + 22] for start in range(0, 22 * count, 22)]
+
+
+def encode(value: Any) -> str:
+    """Return the value as JSON in ASCII. Raises TypeError, ValueError or RecursionError if it has no such form."""
+    return "".join(_c(value, 0)) if _c else _python.encode(value)
 
 
 def checked_id(job_id: str) -> str:

@@ -1,49 +1,30 @@
 """The queue's transitions, one method each: the only place that calls Redis for them. What they promise stands in the
 headers of the scripts in lua/, which decide. Times given are seconds, times kept are milliseconds."""
 
-import hashlib
-import os
 import random
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from redis import BlockingConnectionPool, ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry as RedisRetry
 
 from . import keys
-from .errors import LONGEST, BadOption, NotATask, QueueError, Unavailable, seconds
+from .errors import LONGEST, BadOption, NotATask, QueueError, seconds
 from .job import Job, arguments, checked_id, cut, encode, new_id, new_ids, read, text
 from .tasks import Task, as_task, checked_list
+from .wire import SHAS, Wire
 
 DEADLY_CRASHES = 3
 CRASH_DELAY = 10.0  # seconds before a job that crashed twice runs again; up to three times that
 PRODUCER_TIMEOUT = 0.9  # seconds for a connection and again for an answer: a typed error within two
 CONNECTIONS = 8  # of a process that enqueues, however many threads it has: who comes ninth waits
-PASSING = ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")  # refusals
 CHUNK_JOBS, CHUNK_BYTES = 500, 1 << 20  # of one call of enqueue
 
-_FOLDER = Path(__file__).parent / "lua"
-_COMMON = (_FOLDER / "common.lua").read_text()
 Token = tuple[str, str, str]  # id, attempt, started_at: as they lie in Redis
 Held = dict[Token, bool]  # what a worker holds -> whether it is asked to stop
-
-
-class _Script:
-    def __init__(self, verb: str) -> None:
-        self.text = _COMMON + (_FOLDER / f"{verb}.lua").read_text()
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-_SCRIPTS = {path.stem: _Script(path.stem) for path in _FOLDER.glob("*.lua") if path.stem != "common"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +50,7 @@ class JobQueue:
         checked_list(namespace)
         self.redis, self.namespace, self.ns = redis, namespace, keys.namespace(namespace)
         self.clock = clock or (lambda: "")  # tests set the time, in ms; "" is the server's clock
-        self.spare: deque[Any] = deque()  # the connection used last, kept out of the pool
+        self.wire = Wire(redis)
         self.beaten = 0  # ms, when our last beat reached Redis
 
     @classmethod
@@ -122,7 +103,7 @@ class JobQueue:
     def status(self, job_id: str) -> Job | None:
         """Return the job, or None: never enqueued, or finished and forgotten. One HGETALL."""
         try:
-            found = self._redis("HGETALL", keys.job(self.ns, job_id))
+            found = self.wire.call("HGETALL", keys.job(self.ns, job_id))
             fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))  # RESP 3, 2
             return read(job_id, fields)
         except UnicodeEncodeError:  # no id of ours
@@ -148,11 +129,11 @@ class JobQueue:
 
     def pause(self, name: str) -> None:
         """Stop taking from a list, in all workers. What runs goes on, what comes waits."""
-        self._redis("SADD", keys.paused(self.ns), checked_list(name))
+        self.wire.call("SADD", keys.paused(self.ns), checked_list(name))
 
     def resume(self, name: str) -> None:
         """Take from a paused list again."""
-        self._redis("SREM", keys.paused(self.ns), checked_list(name))
+        self.wire.call("SREM", keys.paused(self.ns), checked_list(name))
         self.ring(name)
 
     def ring(self, name: str) -> None:
@@ -174,16 +155,23 @@ class JobQueue:
         lease: float = 15,
         full: Mapping[str, int] | None = None,
         finished: Sequence[tuple[Any, ...]] = (),
+        nap: float = 0,
     ) -> Callable[[], Taken]:
         """Send a take, and return what reads its answer, so that Redis works while the caller does.
 
-        It also settles finished jobs: (id, attempt, started_at, ttl in ms, result) each.
+        It also settles finished jobs: (id, attempt, started_at, ttl in ms, result) each. With a nap it lies in Redis
+        until a bell of its lists rings, or so many seconds: from the bell to the job is no round trip.
         """
+        doze = ("BRPOP", *(keys.bell(self.ns, name) for name in queues), nap)
+        command = "EVALSHA", SHAS["take"], 1, self.ns, self.clock(), worker, _ms(lease), limit
         batches = encode(full or {}), encode(queues), encode(finished)
-        answer = self.typed(lambda: self._ask("take", worker, _ms(lease), limit, *batches))
+        answer = self.wire.send(*command, *batches, first=doze if nap else None)
 
         def taken() -> Taken:
-            now, wait, more, lost, lines = self.typed(answer)
+            refusal, found = answer() if nap else (None, answer())
+            now, wait, more, lost, lines = found
+            if refusal and not lines:
+                raise QueueError(f"nobody can sleep on the bells of {list(queues)}: {refusal}")
             return Taken(now, None if wait < 0 else wait / 1000, bool(more), _texts(lost), _texts(lines))
 
         return taken
@@ -231,95 +219,17 @@ class JobQueue:
         rows = zip(held[::4], held[1::4], held[2::4], held[3::4], strict=True)
         return first / 1000, bool(kept), {(_exact(i), _exact(a), _exact(s)): bool(stop) for i, a, s, stop in rows}
 
-    def wait_for_bell(self, bells: Sequence[str], timeout: float) -> str | None:
-        """Sleep until one of the bells rings, or for so many seconds. Returns the name of the list that rang."""
-        rung = self._redis("BRPOP", *bells, timeout)
-        return text(rung[0]).rsplit(":", 1)[-1] if rung else None
-
     # ------------------------------------------------------------------------------------------ Redis
 
     def close(self) -> None:
         """Close the connections. What is called later opens new ones."""
-        for connection in self.spare:
-            connection.disconnect()
-        self.redis.close()
+        self.wire.close()
 
     def _call(self, verb: str, *args: Any) -> Any:
-        return self.guarded(lambda: self._ask(verb, *args)())
-
-    def _ask(self, verb: str, *args: Any) -> Callable[[], Any]:
-        script = _SCRIPTS[verb]
-        return self._send("EVALSHA", script.sha, 1, self.ns, self.clock(), *args, script=script.text)
-
-    def _send(self, *command: Any, script: str = "") -> Callable[[], Any]:
-        """Send a command, and return what reads its answer; until then it has its connection for itself."""
-        connection = self._borrow()
-        try:
-            connection.send_command(*command)
-        except BaseException:
-            self._give_back(connection, broken=True)
-            raise
-        return lambda: self._read(connection, command, script)
-
-    def _read(self, connection: Any, command: tuple[Any, ...], script: str) -> Any:
-        broken = True  # an answer may come that nobody reads
-        try:
-            try:
-                answer = connection.read_response()
-            except NoScriptError:
-                connection.send_command("EVAL", script, *command[2:])
-                answer = connection.read_response()
-            broken = False
-        except ResponseError as error:
-            broken = isinstance(error, ReadOnlyError)  # a replica since the failover: look for the primary anew
-            raise
-        finally:
-            self._give_back(connection, broken)
-        return answer
-
-    def _borrow(self) -> Any:
-        """Return the connection used last, else one of the pool, which looks whether it lives: half a call."""
-        with suppress(IndexError):
-            connection = self.spare.pop()
-            if connection.pid == os.getpid():  # else we are a fork, and it is our parent's
-                return connection
-        return self.redis.connection_pool.get_connection()
-
-    def _give_back(self, connection: Any, broken: bool) -> None:
-        if broken:
-            connection.disconnect()
-        if self.spare:
-            self.redis.connection_pool.release(connection)
-        else:
-            self.spare.append(connection)
-
-    def _redis(self, *command: Any) -> Any:
-        return self.guarded(lambda: self._send(*command)())
+        return self.wire.call("EVALSHA", SHAS[verb], 1, self.ns, self.clock(), *args)
 
     def _text(self, verb: str, job_id: str, *args: Any) -> str:
         return text(self._call(verb, checked_id(job_id), *args))
-
-    def guarded(self, call: Callable[[], Any]) -> Any:
-        """Call, and once more if the connection was broken at once: it may have been an old one. All but take may be
-        repeated: one that came through, though its answer did not, must not be made twice."""
-        started = monotonic()
-        try:
-            return self.typed(call)
-        except Unavailable as error:
-            if not isinstance(error.__cause__, RedisConnectionError) or monotonic() - started > PRODUCER_TIMEOUT / 5:
-                raise
-        return self.typed(call)
-
-    def typed(self, call: Callable[[], Any]) -> Any:
-        """Call, and raise Unavailable or QueueError for what redis-py raises."""
-        try:
-            return call()
-        except (RedisError, OSError) as error:
-            if isinstance(error, ReadOnlyError):
-                self.redis.connection_pool.disconnect(inuse_connections=False)
-            if type(error) is ResponseError and not any(code in str(error) for code in PASSING):
-                raise QueueError(f"Redis cannot do this with what lies in {self.ns}: {error}") from error
-            raise Unavailable(f"Redis is away or refuses: {error}") from error
 
 
 _default: JobQueue | None = None

@@ -27,7 +27,7 @@ class Overview:
 
 def overview(jobs: JobQueue) -> Overview:
     """Count everything. The names of lists are found by a SCAN: for people, not for a hot path."""
-    view: Overview = jobs.guarded(lambda: _overview(jobs))
+    view: Overview = jobs.wire.guarded(lambda: _overview(jobs))
     return view
 
 

@@ -31,10 +31,12 @@ class Timekeeper:
         lease: float,
         beat: float,
         limit: float,
+        patience: float,
         abandon: Callable[[Run], None],
     ) -> None:
         self.hands, self.jobs, self.card, self.abandon = hands, jobs, card, abandon
         self.lease, self.beat, self.limit = lease, beat, limit
+        self.patience = patience  # with the answer to a take
         self.wake, self.stopped, self.mutex = threading.Event(), threading.Event(), threading.Lock()
         self.due, self.next_look, self.last_turn = NEVER, NEVER, monotonic()
         self.in_touch: float | None = None  # since when every beat succeeded
@@ -91,12 +93,14 @@ class Timekeeper:
             self.in_touch = None
             log.debug("no beat: %s", error)
             return backoff.reconnect(LATE, random.random())
-        return min(wait + 0.005 for wait in (self.beat, first_end, trust - monotonic()) if wait > 0)
+        given_up = min(self.strangers.values(), default=NEVER) + self.patience
+        waits = self.beat, first_end, trust - monotonic(), given_up - monotonic()
+        return min(wait + 0.005 for wait in waits if wait > 0)
 
     def _look_after(self, held: Held, known: set[Token]) -> None:
         now, strangers = monotonic(), held.keys() - known - self.hands.held.keys()
         self.strangers = {token: self.strangers.get(token, now) for token in strangers}
-        lost = [token for token, since in self.strangers.items() if now - since > self.limit]  # no answer can come now
+        lost = [token for token, since in self.strangers.items() if now - since > self.patience]
         if lost:
             self.jobs.release(self.hands.worker, lost)
             log.warning("release %s: taken, but the answer was lost", [token[0] for token in lost])

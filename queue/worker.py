@@ -3,7 +3,8 @@
 1. The leader asks Redis for jobs (`take`), carrying those just finished. When it has some it hands the lead to another
    thread and runs them itself, so no job crosses a thread. How many it asks for follows the measured time of the task.
    If there are more it asks for the next leader first, if one is free: Redis works while the jobs run.
-2. Nothing to take: the leader sleeps on the bells of its lists, and whoever ends a job meanwhile settles it alone.
+2. Nothing to take: the leader sleeps on the bells of its lists, and the next take lies in Redis behind that sleep. Who
+   ends a job meanwhile settles it alone.
 3. Redis away: back off, never spin, never exit; outcomes are kept and settled when it is back.
 
 The clock, leases and time limits are timekeeper.py's. Three connections, whatever N: leading, settling, beating.
@@ -21,7 +22,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic, perf_counter
 from typing import Any
 
-from . import backoff, keys
+from . import backoff
 from .errors import BadOption, GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
 from .hands import Hands, drain, log, settlements
 from .jobs import JobQueue, Taken, connected
@@ -57,12 +58,12 @@ class Worker:
             raise BadOption(f"needs lists, threads and beat * 3 <= lease, all under a day, not {given}")
         self.queues, self.threads, self.tasks = [checked_list(name) for name in queues], threads, tasks
         self.nap, self.grace = min(NAP, beat / 3), grace
-        self.limit = beat * 5 / 6  # for an answer of Redis: what is lost is given up before the next beat
+        self.limit = beat * 5 / 6  # for an answer of Redis
         self.name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self.jobs = jobs or connected()
         self.leading, self.settling, self.beating = (self.jobs.sibling(self.limit) for _ in range(3))
         self.hands = Hands(self.name)
-        limits = {"lease": lease, "beat": beat, "limit": self.limit}
+        limits = {"lease": lease, "beat": beat, "limit": self.limit, "patience": self.nap + self.limit}
         self.time = Timekeeper(self.hands, self.beating, self._card(), **limits, abandon=self._abandon)
         self.pace, self.at_work = dict[str, float](), set[int]()  # task -> smoothed seconds; threads not free to lead
         self.lead, self.settle_lock, self.stopping = threading.Lock(), threading.Lock(), threading.Event()
@@ -161,17 +162,16 @@ class Worker:
         misses = 0
         while not self.stopping.is_set():
             try:
-                if idle := not (self.asked or self.more or self.hands):
-                    self._doze()
-                    if self.stopping.is_set():
-                        break
-                taken = self._take()
-                if misses and (idle or taken.lines):  # an empty take alone does not show that Redis allows writes
+                taken, dozed = self._take_or_doze()
+                if misses and (dozed or taken.lines):  # an empty take alone does not show that Redis allows writes
                     log.info("Redis is back")
                     misses = 0
                 if taken.lines:
                     self._ask_ahead()
                     return taken
+                if dozed and self.stopping.is_set():  # a bell may have rung that was meant for somebody who stays
+                    for name in self.queues:
+                        self.leading.ring(name)
             except QueueError as error:
                 misses += 1
                 log.log(logging.WARNING if misses == 1 else logging.DEBUG, "wait for Redis: %s", error)
@@ -179,39 +179,17 @@ class Worker:
                 self.stopping.wait(backoff.reconnect(misses, random.random()))
         return None
 
-    def _doze(self) -> None:
-        """Sleep until a bell rings. What ends from here on is settled by who ended it."""
-        self.dozing = True
+    def _take_or_doze(self) -> tuple[Taken, bool]:
+        """Take; with nothing to do, when a bell rings. What ends meanwhile is settled by who ended it."""
+        self.dozing = not (self.asked or self.more)  # before the look at what has ended
+        idle = self.dozing and not self.hands
         try:
-            if self.hands:
-                return
-            rung = self.leading.wait_for_bell([keys.bell(self.jobs.ns, name) for name in self.queues], self.nap)
+            return self._take(self.nap if idle else 0), idle
         finally:
             self.dozing = False
-        if rung and self.stopping.is_set():  # it was meant for somebody who takes
-            self.leading.ring(rung)
 
-    def _ask_ahead(self) -> None:
-        self.at_work.add(threading.get_ident())
-        if self.more and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
-            with suppress(QueueError):  # the next leader will meet it too
-                self.asked = self._ask()
-
-    def _ask(self) -> tuple[Callable[[], Taken], list[Run]]:
-        if self.hands.others:
-            self.hands.settle(self.leading)
-        paces = self.pace.copy().items()
-        full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}
-        most, done = max(full.values(), default=1), self.hands.pop_finished()
-        options: dict[str, Any] = {"queues": self.queues, "lease": self.time.lease, "full": full}
-        try:
-            return self.leading.send_take(self.name, most, **options, finished=settlements(done)), done
-        except BaseException:
-            self.hands.put_back(done)
-            raise
-
-    def _take(self) -> Taken:
-        answer, done = self.asked or self._ask()
+    def _take(self, nap: float = 0) -> Taken:
+        answer, done = self.asked or self._ask(nap)
         self.asked = None
         try:
             taken = answer()
@@ -223,6 +201,27 @@ class Worker:
         self.time.note_due(NEVER if taken.due_in is None else monotonic() + taken.due_in)
         return taken
 
+    def _ask_ahead(self) -> None:
+        self.at_work.add(threading.get_ident())
+        if self.more and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
+            with suppress(QueueError):  # the next leader will meet it too
+                self.asked = self._ask()
+
+    def _ask(self, nap: float = 0) -> tuple[Callable[[], Taken], list[Run]]:
+        options: dict[str, Any] = {"queues": self.queues, "lease": self.time.lease}
+        if nap:  # for one job only: who freezes in his sleep shall not have a batch
+            return self.leading.send_take(self.name, **options, nap=nap), []
+        if self.hands.others:
+            self.hands.settle(self.leading)
+        paces = self.pace.copy().items()
+        full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}
+        most, done = max(full.values(), default=1), self.hands.pop_finished()
+        try:
+            return self.leading.send_take(self.name, most, **options, full=full, finished=settlements(done)), done
+        except BaseException:
+            self.hands.put_back(done)
+            raise
+
     def _run_batch(self, taken: Taken) -> None:
         me, batch = threading.get_ident(), deque(read_taken(taken, self.jobs, self.tasks, self.name))
         self.hands.add(batch)
@@ -232,7 +231,7 @@ class Worker:
                 run = first[0]
                 run.start()
                 self.hands.busy[me] = run, batch
-                self.time.look_at(min(run.deadline, run.began + BATCH_TIME))
+                self.time.look_at(min(run.deadline, run.began + BATCH_TIME) if batch or self.hands else run.deadline)
                 self._run(run)
         except BaseException:  # a fault of ours, or no memory
             self.hands.let_go([*first, *batch])
@@ -264,7 +263,6 @@ class Worker:
     def _judge(self, run: Run, error: BaseException) -> None:
         """Choose the transition that this end of a task asks for."""
         me, token, text, known = self.name, run.token, run.describe(error), run.task is not None
-        log.info("%s %s: %s", run.name, run.id, headline(text))
         if isinstance(error, Snooze):
             self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, error.after))
         elif isinstance(error, Stopped):
@@ -276,6 +274,7 @@ class Worker:
         else:
             wait = _wait(run, error)
             self.hands.end("retry", [run], lambda jobs: jobs.retry(me, token, wait, text))
+        log.info("%s %s: %s", run.name, run.id, headline(text))  # last: a log may block, and the end is noted
 
 
 def _hopeless(run: Run) -> bool:

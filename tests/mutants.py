@@ -35,7 +35,7 @@ class Mutant(NamedTuple):
 COMMON, TAKE, RECLAIM, RELEASE = "lua/common.lua", "lua/take.lua", "lua/reclaim.lua", "lua/release.lua"
 BEAT, BURY, CANCEL, ENQUEUE = "lua/beat.lua", "lua/bury.lua", "lua/cancel.lua", "lua/enqueue.lua"
 RETRY, RESCHEDULE, REVIVE = "lua/retry.lua", "lua/reschedule.lua", "lua/revive.lua"
-JOBS, HANDS, WORKER, TIME, RUN = "jobs.py", "hands.py", "worker.py", "timekeeper.py", "run.py"
+JOBS, WIRE, HANDS, WORKER, TIME, RUN = "jobs.py", "wire.py", "hands.py", "worker.py", "timekeeper.py", "run.py"
 
 OWNERSHIP = [
     Mutant("token without worker", COMMON, "job[2] == worker and "),
@@ -87,8 +87,8 @@ OWNERSHIP = [
         'return held == ("running", self.worker, *self.token)',
         "return held is not None",
     ),
-    Mutant("a late answer is taken for a lost one", TIME, "if now - since > self.limit]", "if now > since]"),
-    Mutant("what was lost is never found", TIME, "if now - since > self.limit]", "if False]"),
+    Mutant("a late answer is taken for a lost one", TIME, "if now - since > self.patience]", "if now > since]"),
+    Mutant("what was lost is never found", TIME, "if now - since > self.patience]", "if False]"),
 ]
 
 REPEATS = [
@@ -217,45 +217,58 @@ BELLS = [
     Mutant("bell of what is due later", TAKE, "and wait <= 1000 then", "then"),
     Mutant("bell of a list that goes on", JOBS, "        self.ring(name)\n"),
     Mutant("bell when due", TIME, '        self.jobs.ring(str(self.card["lists"]).split(",")[0])', "        pass"),
-    Mutant("bell heard by one who leaves", WORKER, "            self.leading.ring(rung)", "            pass"),
+    Mutant(
+        "bell heard by one who leaves",
+        WORKER,
+        "                        self.leading.ring(name)",
+        "                        pass",
+    ),
     Mutant("a second token", COMMON, 'if found ~= "list" then', "if true then"),
 ]
 
 RETRIES = [
     Mutant(
         "no second try on a new connection",
-        JOBS,
+        WIRE,
         "                raise\n        return self.typed(call)",
         "                raise\n        raise error",
     ),
-    Mutant("a second try however late", JOBS, " or monotonic() - started > PRODUCER_TIMEOUT / 5:", ":"),
-    Mutant("no EVAL after NOSCRIPT", JOBS, "except NoScriptError:", "except ZeroDivisionError:"),
-    Mutant("a replica is asked for ever", JOBS, "if isinstance(error, ReadOnlyError):", "if False:"),
-    Mutant("a passing refusal is an error", JOBS, " and not any(code in str(error) for code in PASSING)"),
+    Mutant("a second try however late", WIRE, " or monotonic() - started > AT_ONCE:", ":"),
+    Mutant("no EVAL after NOSCRIPT", WIRE, "except NoScriptError:", "except ZeroDivisionError:"),
+    Mutant("a replica is asked for ever", WIRE, "if isinstance(error, ReadOnlyError):", "if False:"),
+    Mutant("a passing refusal is an error", WIRE, " and not any(code in str(error) for code in PASSING)"),
     Mutant(
         "what redis-py raises goes through",
-        JOBS,
+        WIRE,
         "except (RedisError, OSError) as error:",
         "except ZeroDivisionError as error:",
     ),
     Mutant(
         "a connection is not given back",
-        JOBS,
+        WIRE,
         "            self._give_back(connection, broken)\n",
         "            pass\n",
     ),
     Mutant(
         "a connection that cannot send is not given back",
-        JOBS,
+        WIRE,
         "            self._give_back(connection, broken=True)\n",
     ),
     Mutant(
         "a connection with an unread answer is used again",
-        JOBS,
-        "broken = True  # an answer",
-        "broken = False  # an answer",
+        WIRE,
+        "broken, refusal = True, None",
+        "broken, refusal = False, None",
     ),
-    Mutant("a connection of the parent is used by a fork", JOBS, "if connection.pid == os.getpid():", "if True:"),
+    Mutant("a connection of the parent is used by a fork", WIRE, "if connection.pid == os.getpid():", "if True:"),
+    Mutant("no more time for a sleep", WIRE, "first[-1] + connection.socket_timeout", "connection.socket_timeout"),
+    Mutant("who cannot sleep spins", JOBS, "            if refusal and not lines:", "            if False:"),
+    Mutant(
+        "no time for a sleep before an answer is lost",
+        WORKER,
+        '"patience": self.nap + self.limit',
+        '"patience": self.limit',
+    ),
     Mutant(
         "the worker ends when Redis is away",
         WORKER,

@@ -13,6 +13,7 @@ I5 never early
 """
 
 import json
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -300,14 +301,16 @@ def _check_resumed(evidence: Evidence, verdict: Verdict) -> None:
             verdict.broken.append(f"I9 workers told to leave left with {fault['codes']}")
         if not slots or fault.get("last"):
             continue
+        before = first or math.inf
+        since = max(one["end"] for one in evidence.faults if one["start"] < before and slots & set(one["slots"]))
+        if since > fault["end"]:  # something hit it again before it could, and is looked at by itself
+            continue
         if first is None:
             verdict.broken.append(f"I9 no start by worker {slots} after {kind} ended at {fault['end']}")
             continue
-        since = max(one["end"] for one in evidence.faults if one["start"] < first and slots & set(one["slots"]))
-        if since == fault["end"]:  # else something hit it again before it could, and is looked at by itself
-            verdict.resumed[kind].append(first - since)
-            if first - since > RESUMED_WITHIN:
-                verdict.broken.append(f"I9 {first - since:.1f} s from the end of {kind} to the next start")
+        verdict.resumed[kind].append(first - since)
+        if first - since > RESUMED_WITHIN:
+            verdict.broken.append(f"I9 {first - since:.1f} s from the end of {kind} to the next start")
 
 
 # ------------------------------------------------------------------------------------------ one job's history

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass
-from queue.jobs import _SCRIPTS
+from queue.wire import SHAS
 from typing import Any
 
 from tests.servers import free_port
@@ -19,7 +19,7 @@ RESET = struct.pack("ii", 1, 0)  # close with a reset, as a host that is gone an
 
 def verb_sha(verb: str) -> bytes:
     """What a request of this verb carries, once its script is loaded."""
-    return _SCRIPTS[verb].sha.encode()
+    return SHAS[verb].encode()
 
 
 @dataclass

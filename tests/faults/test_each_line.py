@@ -1,6 +1,6 @@
 """A worker dies before and after each call to Redis that it makes; and Redis itself dies there.
 
-A call is one script, or BRPOP, or the pair that rings: Redis runs it whole or not at all, so there is no line inside it
+A call is one script, or BRPOP with a script behind it: Redis runs it whole or not at all, so there is no line inside it
 to die at. (Of the two requests on NOSCRIPT the first changes nothing.) Two more calls lead to what stands here already:
 a leaving worker that was rung passes the bell on, and settles as ever. What runs twice is what the point explains: work
 that was begun, perhaps done, and not told.
@@ -108,8 +108,10 @@ GRACE: dict[str, Any] = {"options": {"grace": 0.3}}
 POINTS = [
     # The bell.
     *both("ring", "", ("quick",), ("scheduled", ONCE), ("scheduled", ONCE), **DUE),
-    Point("wait_for_bell answer default", ("quick",), "scheduled", ONCE, delay=SOON, ready=True),
-    Point("wait_for_bell before ", ("quick",), "done", ONCE),
+    # Sleeping on it, with a take behind the sleep.
+    Point("send_take before 'nap'", ("quick",), "done", ONCE),
+    Point("send_take sent 'nap'", ("quick",), "done", ONCE),
+    Point("send_take answer this-one", ("quick",), "running", UNSEEN, delay=SOON, ready=True),
     # Taking: with empty hands, and with a job that has ended; `next-one` is handed out by the same call.
     Point("send_take before ", ("quick",), "pending", ONCE),
     Point("send_take sent ", ("quick",), "running", UNSEEN),
@@ -260,9 +262,9 @@ CALLS = [
     "beat",
     "ring",
     "cancel",
-    "wait_for_bell",
 ]
-STRIKES = [f"{verb} {moment} " for verb in CALLS for moment in ("before", "after")] + ["send_take sent "]
+STRIKES = [f"{verb} {moment} " for verb in CALLS for moment in ("before", "after")]
+STRIKES += ["send_take sent ", "send_take before 'nap'", "send_take sent 'nap'"]
 SOME: list[tuple[Any, ...]] = [  # a job for each way to end; two in one batch, of which the first is slow
     ("sleepy", 0.2),
     ("sleepy", 0),

@@ -52,6 +52,12 @@ def take(jobs: JobQueue, worker: str = "ann", limit: int = 1, **options: Any) ->
     return tokens(jobs.take(worker, limit, **{"full": {"greet": limit}} | options))
 
 
+def rings(jobs: JobQueue, bells: Sequence[str], timeout: float = 5) -> str | None:
+    """Sleep on the bells as a worker does, and return the name of the list that rang."""
+    rung: Any = jobs.redis.brpop(list(bells), timeout)
+    return str(rung[0].decode()).rsplit(":", 1)[-1] if rung else None
+
+
 def take_one(jobs: JobQueue, worker: str = "ann", **options: Any) -> Token:
     """Take one job and return its token."""
     (token,) = take(jobs, worker, **options)

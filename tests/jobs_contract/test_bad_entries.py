@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import each_redis
 
-from .helpers import DAY, NS, START, Clock, Look, add, buried, finish, held, running, take, take_one
+from .helpers import DAY, NS, START, Clock, Look, add, buried, finish, held, rings, running, take, take_one
 
 pytestmark = each_redis
 
@@ -266,7 +266,7 @@ def test_junk_in_a_bell_is_a_token(jobs: JobQueue, look: Look) -> None:
     look.raw.lpush(KEYS["bell"][0], "x" * 1000)
     add(jobs, "a")
 
-    assert jobs.wait_for_bell([KEYS["bell"][0]], 1) == "default"
+    assert rings(jobs, [KEYS["bell"][0]]) == "default"
     assert take_one(jobs)[0] == "a"
 
 

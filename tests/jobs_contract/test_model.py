@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from .helpers import DAY, NS, Clock, tokens
+from .helpers import DAY, NS, Clock, rings, tokens
 
 LONG = "MODEL_EXAMPLES" in os.environ
 PROFILE = settings(
@@ -575,7 +575,7 @@ class Machine(RuleBasedStateMachine):
         if self.junk.intersection(bells):
             self.awake.add(who)
         elif rung and who not in self.awake:
-            self.do(f"wake {who}", lambda: self.jobs.wait_for_bell(bells, 1), lambda: rung, again=False)
+            self.do(f"wake {who}", lambda: rings(self.jobs, bells), lambda: rung, again=False)
             self.model.bells.discard(rung)
             self.awake.add(who)
 

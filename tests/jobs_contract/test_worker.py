@@ -442,6 +442,43 @@ def fast_asleep(jobs: JobQueue, tasks: Registry, **options: Any) -> Iterator[Wor
         jobs.ring(worker.queues[0])
 
 
+@pytest.mark.parametrize("redis_url", ["redis7", "redis62"], indirect=True)
+@pytest.mark.parametrize("call", ["enqueue", "ring"])
+def test_a_worker_told_to_leave_in_its_sleep_keeps_nothing(
+    live: JobQueue, look: Look, tasks: Registry, call: str
+) -> None:
+    """The job that it is given when it wakes goes back unbegun; a bell that brings none rings for the next."""
+    define(tasks, lambda: None)
+    worker = a_worker(live, tasks, lease=90, beat=30)
+    worker.nap = 24
+    with working(worker):
+        wait_until(lambda: worker.dozing, 20, "an idle worker")
+        worker.stop()
+        wait_until(worker.stopping.is_set, 20)
+        look.silence()
+        live.enqueue(named("greet", id="a")) if call == "enqueue" else live.ring("default")
+
+    if call == "enqueue":
+        assert (look.job("a")["state"], look.job("a").get("crashes")) == ("pending", None)
+    assert (look.bell(), look.workers()) == (1, {})
+
+
+def test_a_bell_that_cannot_be_slept_on_is_no_reason_to_spin(live: JobQueue, look: Look, tasks: Registry) -> None:
+    """A list that is open still brings its jobs."""
+    define(tasks, lambda: None)
+    live.pause("low")
+    look.raw.set(keys.bell(NS, "low"), "no list")
+    worker = a_worker(live, tasks, threads=1, queues=("low", "default"))
+    with working(worker):
+        look.raw.config_resetstat()
+        time.sleep(1)
+        calls = look.raw.info("commandstats")["cmdstat_brpop"]["calls"]
+        assert wait_for(live, live.enqueue("greet"), "done")
+        look.raw.delete(keys.bell(NS, "low"))
+
+    assert calls < 20
+
+
 @pytest.mark.parametrize("redis_url", ["redis7", "redis62"], indirect=True)  # no net: not for an imitation
 @pytest.mark.parametrize("name", ["high", "low"])
 @pytest.mark.parametrize("how", ["now", "later", "resumed"])

@@ -1,0 +1,127 @@
+"""Commands to Redis and their answers, on the connection that was used last, and what redis-py raises as our errors."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+
+from .errors import QueueError, Unavailable
+
+AT_ONCE = 0.2  # seconds within which a connection that broke was an old one
+PASSING = ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")  # refusals
+
+_FOLDER = Path(__file__).parent / "lua"
+_COMMON = (_FOLDER / "common.lua").read_text()
+_TEXTS = {path.stem: _COMMON + path.read_text() for path in _FOLDER.glob("*.lua") if path.stem != "common"}
+SHAS = {verb: hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest() for verb, lua in _TEXTS.items()}
+_SCRIPTS = {SHAS[verb]: lua for verb, lua in _TEXTS.items()}
+
+Command = tuple[Any, ...]
+
+
+class Wire:
+    """Threads may share it. Raises Unavailable if Redis is away or refuses, QueueError if it cannot do it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.spare: deque[Any] = deque()  # the connection used last, kept out of the pool
+
+    def call(self, *command: Any) -> Any:
+        """Send a command and return its answer. If the connection broke at once, do it again: it may have been an old
+        one, and each call but take may be repeated, as one that came through though its answer did not."""
+        return self.guarded(lambda: self._send(command)())
+
+    def send(self, *command: Any, first: Command | None = None) -> Callable[[], Any]:
+        """Send a command, and return what reads its answer; until then it has its connection for itself. It is never
+        repeated. With another one `first`, that waits, Redis turns to it when that is over, and the answer is (refusal
+        of the first or None, answer of the second)."""
+        answer = self.typed(lambda: self._send(command, first))
+        return lambda: self.typed(answer)
+
+    def close(self) -> None:
+        """Close the connections. What is called later opens new ones."""
+        for connection in self.spare:
+            connection.disconnect()
+        self.redis.close()
+
+    def guarded(self, call: Callable[[], Any]) -> Any:
+        """Call, and once more if the connection was broken at once."""
+        started = monotonic()
+        try:
+            return self.typed(call)
+        except Unavailable as error:
+            if not isinstance(error.__cause__, RedisConnectionError) or monotonic() - started > AT_ONCE:
+                raise
+        return self.typed(call)
+
+    def typed(self, call: Callable[[], Any]) -> Any:
+        """Call, and raise Unavailable or QueueError for what redis-py raises."""
+        try:
+            return call()
+        except (RedisError, OSError) as error:
+            if isinstance(error, ReadOnlyError):
+                self.redis.connection_pool.disconnect(inuse_connections=False)
+            if type(error) is ResponseError and not any(code in str(error) for code in PASSING):
+                raise QueueError(f"Redis cannot do this with what lies there: {error}") from error
+            raise Unavailable(f"Redis is away or refuses: {error}") from error
+
+    def _send(self, command: Command, first: Command | None = None) -> Callable[[], Any]:
+        connection = self._borrow()
+        try:
+            if first:
+                connection.send_command(*first)
+            connection.send_command(*command)
+        except BaseException:
+            self._give_back(connection, broken=True)
+            raise
+        return lambda: self._read(connection, command, first)
+
+    def _read(self, connection: Any, command: Command, first: Command | None) -> Any:
+        broken, refusal = True, None  # an answer may come that nobody reads
+        try:
+            if first:  # its last word is how long it may take
+                refusal = _refusal(connection, first[-1] + connection.socket_timeout)
+            try:
+                answer = connection.read_response()
+            except NoScriptError:
+                connection.send_command("EVAL", _SCRIPTS[command[1]], *command[2:])
+                answer = connection.read_response()
+            broken = False
+        except ResponseError as error:
+            broken = isinstance(error, ReadOnlyError)  # a replica since the failover: look for the primary anew
+            raise
+        finally:
+            self._give_back(connection, broken)
+        return (refusal, answer) if first else answer
+
+    def _borrow(self) -> Any:
+        """Return the connection used last, else one of the pool, which looks whether it lives: half a call."""
+        with suppress(IndexError):
+            connection = self.spare.pop()
+            if connection.pid == os.getpid():  # else we are a fork, and it is our parent's
+                return connection
+        return self.redis.connection_pool.get_connection()
+
+    def _give_back(self, connection: Any, broken: bool) -> None:
+        if broken:
+            connection.disconnect()
+        if self.spare:
+            self.redis.connection_pool.release(connection)
+        else:
+            self.spare.append(connection)
+
+
+def _refusal(connection: Any, timeout: float) -> ResponseError | None:
+    try:
+        connection.read_response(timeout=timeout)
+    except ResponseError as error:
+        return error
+    return None
