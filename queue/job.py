@@ -13,12 +13,12 @@ from .errors import BadOption, NotJSON, TooLarge
 MAX_ARGUMENTS = 64 * 1024  # bytes of args and kwargs as JSON
 MAX_ERROR = 2_000  # characters kept of an error
 
-_python = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)  # a circle is RecursionError
-_make_c: Any = getattr(
-    json.encoder, "c_make_encoder", None
-)  # json makes one for each call: most of a short call's time
+_python = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)  # a circle: RecursionError
 _options = (None, _python.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
-_c = _make_c and _make_c(*_options)
+try:  # json makes a C encoder for each call, which is most of a short call's time
+    _c: Any = json.encoder.c_make_encoder(*_options)  # type: ignore[attr-defined]
+except (AttributeError, TypeError):  # another Python
+    _c = None
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _LETTERS = bytes.maketrans(b"+/", b"xy")
 

@@ -1,4 +1,4 @@
-"""The queue's transitions, one method each: the only place that calls Redis for them. What they promise stands in the
+"""The queue's transitions, one method each. What they promise stands in the
 headers of the scripts in lua/, which decide. Times given are seconds, times kept are milliseconds."""
 
 import random

@@ -36,7 +36,7 @@ class Timekeeper:
     ) -> None:
         self.hands, self.jobs, self.card, self.abandon = hands, jobs, card, abandon
         self.lease, self.beat, self.limit = lease, beat, limit
-        self.patience = patience  # with the answer to a take
+        self.patience = patience  # seconds after which no answer to a take can come
         self.wake, self.stopped, self.mutex = threading.Event(), threading.Event(), threading.Lock()
         self.due, self.next_look, self.last_turn = NEVER, NEVER, monotonic()
         self.in_touch: float | None = None  # since when every beat succeeded

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from .errors import QueueError, Unavailable
 
 AT_ONCE = 0.2  # seconds within which a connection that broke was an old one
-PASSING = ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")  # refusals
+PASSING = ("OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "BUSY", "READONLY", "max number of clients")  # refusals
 
 _FOLDER = Path(__file__).parent / "lua"
 _COMMON = (_FOLDER / "common.lua").read_text()
@@ -48,7 +48,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the connections. What is called later opens new ones."""
-        for connection in self.spare:
+        for connection in list(self.spare):
             connection.disconnect()
         self.redis.close()
 
@@ -67,7 +67,7 @@ class Wire:
         try:
             return call()
         except (RedisError, OSError) as error:
-            if isinstance(error, ReadOnlyError):
+            if _of_a_replica(error):
                 self.redis.connection_pool.disconnect(inuse_connections=False)
             if type(error) is ResponseError and not any(code in str(error) for code in PASSING):
                 raise QueueError(f"Redis cannot do this with what lies there: {error}") from error
@@ -77,26 +77,29 @@ class Wire:
         connection = self._borrow()
         try:
             if first:
-                connection.send_command(*first)
-            connection.send_command(*command)
+                connection.send_packed_command(connection.pack_commands([first, command]))
+            else:
+                connection.send_command(*command)
         except BaseException:
             self._give_back(connection, broken=True)
             raise
         return lambda: self._read(connection, command, first)
 
     def _read(self, connection: Any, command: Command, first: Command | None) -> Any:
-        broken, refusal = True, None  # an answer may come that nobody reads
+        broken, refusal, limit = True, None, {}  # an answer may come that nobody reads
         try:
-            if first:  # its last word is how long it may take
-                refusal = _refusal(connection, first[-1] + connection.socket_timeout)
+            if first:  # its last word is how long it waits
+                end = monotonic() + first[-1] + connection.socket_timeout  # for both
+                refusal = _refusal(connection, end - monotonic())
+                limit = {"timeout": max(end - monotonic(), 0.001)}
             try:
-                answer = connection.read_response()
+                answer = connection.read_response(**limit)
             except NoScriptError:
                 connection.send_command("EVAL", _SCRIPTS[command[1]], *command[2:])
-                answer = connection.read_response()
-            broken = False
+                answer = connection.read_response(**limit)
+            broken = _of_a_replica(refusal)
         except ResponseError as error:
-            broken = isinstance(error, ReadOnlyError)  # a replica since the failover: look for the primary anew
+            broken = _of_a_replica(error)
             raise
         finally:
             self._give_back(connection, broken)
@@ -117,6 +120,11 @@ class Wire:
             self.redis.connection_pool.release(connection)
         else:
             self.spare.append(connection)
+
+
+def _of_a_replica(error: Exception | None) -> bool:
+    """Whether a failover made it one: then look for the primary anew. Redis 6.2 wraps what a script meets."""
+    return isinstance(error, ReadOnlyError) or "READONLY" in str(error)
 
 
 def _refusal(connection: Any, timeout: float) -> ResponseError | None:

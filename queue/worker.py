@@ -119,7 +119,9 @@ class Worker:
         own = self.jobs.sibling(FAREWELL)  # the others may hang
         locks = [lock for lock in (self.lead, self.settle_lock) if lock.acquire(timeout=FAREWELL)]  # nothing in flight
         try:
-            if self.asked and len(locks) == 2:
+            if len(locks) < 2:  # it may sleep on a bell that giving back would ring
+                self.leading.close()
+            elif self.asked:
                 self._take()  # what it brings goes back with the rest
             self.hands.settle(own)
             _, _, held = own.beat(self.name, self.time.lease)
@@ -146,7 +148,7 @@ class Worker:
 
     def _work(self) -> None:
         me = threading.get_ident()
-        while not self.stopping.is_set():
+        while self.asked or not self.stopping.is_set():  # what was asked for is given back
             try:
                 with self.lead:
                     taken = self._next_jobs()
@@ -160,7 +162,7 @@ class Worker:
 
     def _next_jobs(self) -> Taken | None:
         misses = 0
-        while not self.stopping.is_set():
+        while self.asked or not self.stopping.is_set():
             try:
                 taken, dozed = self._take_or_doze()
                 if misses and (dozed or taken.lines):  # an empty take alone does not show that Redis allows writes
@@ -203,7 +205,8 @@ class Worker:
 
     def _ask_ahead(self) -> None:
         self.at_work.add(threading.get_ident())
-        if self.more and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
+        staying = not self.stopping.is_set()
+        if staying and self.more and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
             with suppress(QueueError):  # the next leader will meet it too
                 self.asked = self._ask()
 

@@ -235,7 +235,7 @@ RETRIES = [
     ),
     Mutant("a second try however late", WIRE, " or monotonic() - started > AT_ONCE:", ":"),
     Mutant("no EVAL after NOSCRIPT", WIRE, "except NoScriptError:", "except ZeroDivisionError:"),
-    Mutant("a replica is asked for ever", WIRE, "if isinstance(error, ReadOnlyError):", "if False:"),
+    Mutant("a replica is asked for ever", WIRE, "if _of_a_replica(error):", "if False:"),
     Mutant("a passing refusal is an error", WIRE, " and not any(code in str(error) for code in PASSING)"),
     Mutant(
         "what redis-py raises goes through",
@@ -257,10 +257,12 @@ RETRIES = [
     Mutant(
         "a connection with an unread answer is used again",
         WIRE,
-        "broken, refusal = True, None",
-        "broken, refusal = False, None",
+        "broken, refusal, limit = True,",
+        "broken, refusal, limit = False,",
     ),
     Mutant("a connection of the parent is used by a fork", WIRE, "if connection.pid == os.getpid():", "if True:"),
+    Mutant("a replica is slept on for ever", WIRE, "broken = _of_a_replica(refusal)", "broken = False"),
+    Mutant("asking ahead when about to leave", WORKER, "if staying and self.more", "if self.more"),
     Mutant("no more time for a sleep", WIRE, "first[-1] + connection.socket_timeout", "connection.socket_timeout"),
     Mutant("who cannot sleep spins", JOBS, "            if refusal and not lines:", "            if False:"),
     Mutant(
@@ -336,8 +338,8 @@ RETRIES = [
     Mutant(
         "what was asked ahead is left behind",
         WORKER,
-        "if self.asked and len(locks) == 2:",
-        "if False:",
+        "elif self.asked:",
+        "elif False:",
     ),
 ]
 

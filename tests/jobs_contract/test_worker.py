@@ -6,7 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from queue import BadOption, GiveUp, Job, JobQueue, QueueError, Retry, Snooze, Worker, current_job, keys, named
+from queue import (
+    BadOption,
+    GiveUp,
+    Job,
+    JobQueue,
+    QueueError,
+    Retry,
+    Snooze,
+    Unavailable,
+    Worker,
+    current_job,
+    keys,
+    named,
+)
 from queue.errors import TimeLimit
 from queue.job import MAX_ERROR
 from queue.run import Run
@@ -17,7 +30,7 @@ import pytest
 
 from tests.servers import each_redis, wait_until
 
-from .helpers import NS, Gate, Look, a_worker, add, define, finish, take_one, tokens, wait_for, working
+from .helpers import NS, Gate, Look, a_worker, add, define, finish, running, take_one, tokens, wait_for, working
 
 BUSY = 0.001  # seconds of a sleep in which Python looks for interrupts
 
@@ -461,6 +474,42 @@ def test_a_worker_told_to_leave_in_its_sleep_keeps_nothing(
     if call == "enqueue":
         assert (look.job("a")["state"], look.job("a").get("crashes")) == ("pending", None)
     assert (look.bell(), look.workers()) == (1, {})
+
+
+@pytest.mark.parametrize("redis_url", ["redis7", "redis62"], indirect=True)
+def test_a_replica_is_refused_for_now_and_left(live: JobQueue, look: Look) -> None:
+    """After a failover the name leads elsewhere: the connection is not kept, though a take of nothing succeeds."""
+    token = running(live)
+    sleeper = live.sibling(1)
+    look.raw.replicaof("127.0.0.1", 1)
+    try:
+        for refused in (lambda: live.bury("ann", token, "failed", ""), lambda: sleeper.take("bob", nap=0.05)):
+            with pytest.raises(QueueError):
+                refused()
+        with pytest.raises(Unavailable):
+            live.bury("ann", token, "failed", "")
+        assert [connection._sock for connection in sleeper.wire.spare] == [None]
+    finally:
+        look.raw.replicaof("NO", "ONE")
+
+
+def test_who_is_told_to_leave_asks_for_no_more(live: JobQueue, look: Look, tasks: Registry) -> None:
+    """What lies behind the job that a leaving sleeper is given stays where it is."""
+    define(tasks, lambda: None)
+    worker = a_worker(live, tasks, threads=3, lease=90, beat=30)
+    worker.nap = 24
+    worker.pace["greet"] = 0.0001
+    asked: list[object] = []
+    send = worker.leading.send_take
+    worker.leading.send_take = lambda *given, **more: (asked.append(more), send(*given, **more))[1]  # type: ignore
+    with working(worker):
+        wait_until(lambda: worker.dozing, 20, "an idle worker")
+        worker.stop()
+        wait_until(worker.stopping.is_set, 20)
+        before = len(asked)
+        live.enqueue_many([("greet",)] * 50)
+
+    assert (look.bell(), look.workers(), len(asked)) == (1, {}, before)
 
 
 def test_a_bell_that_cannot_be_slept_on_is_no_reason_to_spin(live: JobQueue, look: Look, tasks: Registry) -> None:
