@@ -261,6 +261,12 @@ RETRIES = [
         "broken, refusal, limit = False,",
     ),
     Mutant("a connection of the parent is used by a fork", WIRE, "if connection.pid == os.getpid():", "if True:"),
+    Mutant(
+        "nobody settles for those who are stuck",
+        TIME,
+        "            self.hands.settle(self.jobs)  # whoever",
+        "            # whoever",
+    ),
     Mutant("a replica is slept on for ever", WIRE, "broken = _of_a_replica(refusal)", "broken = False"),
     Mutant("asking ahead when about to leave", WORKER, "if staying and self.more", "if self.more"),
     Mutant("no more time for a sleep", WIRE, "first[-1] + connection.socket_timeout", "connection.socket_timeout"),
