@@ -33,7 +33,7 @@ from .timekeeper import BATCH_TIME, NEVER, Timekeeper, reclaim
 VERSION = "0.1.0"
 BATCH = 100  # jobs at most in one thread's hands
 NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
-FAREWELL = 1.0  # seconds that leaving may wait for each: the platform's patience is not ours to spend
+FAREWELL = 1.2  # seconds that leaving may wait for each, longer than a nap: giving back would wake who sleeps
 DAY = 24 * 3600.0
 UNKNOWN_DELAY, UNKNOWN_LIMIT, UNKNOWN_TRIES = 5.0, DAY, 20  # a deploy is on its way, or nobody will ever know this task
 
@@ -119,10 +119,9 @@ class Worker:
         own = self.jobs.sibling(FAREWELL)  # the others may hang
         locks = [lock for lock in (self.lead, self.settle_lock) if lock.acquire(timeout=FAREWELL)]  # nothing in flight
         try:
-            if len(locks) < 2:  # it may sleep on a bell that giving back would ring
-                self.leading.close()
-            elif self.asked:
-                self._take()  # what it brings goes back with the rest
+            if self.asked and len(locks) == 2:
+                with suppress(QueueError):  # what it brings, heard or not, goes back with the rest
+                    self._take()
             self.hands.settle(own)
             _, _, held = own.beat(self.name, self.time.lease)
             rest = [token for token in reversed(held) if but is None or token != but.token]

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from queue import BadOption, JobQueue, Worker, named, task
+from queue import BadOption, JobQueue, Unavailable, Worker, named, task
 from queue.errors import Stopped, TimeLimit
 from queue.job import MAX_ARGUMENTS
+from queue.jobs import Taken
 from queue.tasks import Registry
 from typing import Any
 
@@ -108,6 +109,24 @@ def test_leaving_counts_no_crash_for_what_was_taken_unknowingly(live: JobQueue, 
     worker = a_worker(live, tasks, threads=1)
     add(live, "a")
     take_one(live, worker.name)
+    worker._leave()
+
+    assert (look.job("a")["state"], look.job("a").get("crashes"), look.workers()) == ("pending", None, {})
+
+
+def test_leaving_gives_back_what_it_asked_for_and_never_heard_of(live: JobQueue, look: Look, tasks: Registry) -> None:
+    """The connection on which the answer to a take would come is cut as the worker leaves."""
+    define(tasks, lambda: None)
+    worker = a_worker(live, tasks, threads=1)
+    worker._take()  # loads the script
+    add(live, "a")
+    worker.asked = worker._ask()
+    wait_for(live, "a", "running")
+
+    def cut() -> Taken:
+        raise Unavailable("cut")
+
+    worker.asked = cut, []
     worker._leave()
 
     assert (look.job("a")["state"], look.job("a").get("crashes"), look.workers()) == ("pending", None, {})
