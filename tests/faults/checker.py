@@ -81,6 +81,7 @@ class Evidence:
     faults: list[dict[str, Any]]  # kind, start, end, slots of the workers hit; codes, took: how they left
     slots: dict[int, int]  # process -> slot; one that is killed has a successor in its slot
     history: dict[str, list[State]]
+    born: dict[int, float] = field(default_factory=dict)  # process -> when it was started
     problems: list[str] = field(default_factory=list)  # what lies in Redis afterwards where it should not
     jobs: dict[str, str] = field(default_factory=dict)  # id -> state, in Redis afterwards
 
@@ -116,12 +117,14 @@ class Verdict:
 def gather(folder: Path, aof: Iterable[Path]) -> Evidence:
     """Read the logs of a storm."""
     events = [line.split() for line in (folder / "queue.events").read_text().splitlines()]
+    workers = _lines(folder / "workers.log")
     return Evidence(
         orders=_lines(folder / "orders.log"),
         events=[Event(kind, job_id, int(attempt), float(at), int(pid)) for kind, job_id, attempt, at, pid in events],
         samples=_lines(folder / "samples.log"),
         faults=_lines(folder / "faults.log"),
-        slots={line["pid"]: line["slot"] for line in _lines(folder / "workers.log")},
+        slots={line["pid"]: line["slot"] for line in workers},
+        born={line["pid"]: line["at"] for line in workers},
         history=history(aof),
     )
 
@@ -427,7 +430,8 @@ class _Job:
         return [f"I3 {self.id} was reclaimed from {before.pid}, hit by {why or 'nothing'}"]
 
     def _hits(self, before: State, until: float) -> list[dict[str, Any]]:
-        """The faults that hit its worker while it had the job."""
+        """The faults that hit its worker while it had the job; if it was killed before, its take ran without it."""
         since, slot = before.started_at / 1000, self.evidence.slots.get(before.pid)
-        faults = (fault for fault in self.evidence.faults if slot in fault["slots"])
-        return [fault for fault in faults if fault["start"] <= until and fault["end"] >= since]
+        born = self.evidence.born.get(before.pid, since)
+        faults = (fault for fault in self.evidence.faults if slot in fault["slots"] and fault["start"] <= until)
+        return [one for one in faults if one["end"] >= since or (one["kind"] == "kill -9" and one["start"] >= born)]

@@ -163,6 +163,22 @@ def test_the_checker_sees_what_is_broken(
     assert [line for line in check(evidence).broken if line.startswith(invariant)] != []
 
 
+@pytest.mark.parametrize(("moment", "explained"), [(-2, False), (-1, True)])
+def test_a_take_that_ran_after_its_worker_was_killed_is_explained(
+    stormy: tuple[Storm, Verdict], moment: float, explained: bool
+) -> None:
+    """It lay in a frozen Redis. A kill before that process was born was another's."""
+    evidence = copy.deepcopy(stormy[0].evidence)
+    _without_faults(evidence, state="pending", crashes=1)
+    job_id = next(job_id for job_id, steps in evidence.history.items() if len(steps) > 4 and steps[2].crashes)
+    taken = evidence.history[job_id][1]
+    evidence.events = [event for event in evidence.events if event[:3] != ("start", job_id, 1)]
+    evidence.born[taken.pid] = taken.started_at / 1000 - 1.5
+    _hit(evidence, taken.started_at / 1000 + moment, kind="kill -9")
+
+    assert any(line.startswith(f"I3 {job_id} was reclaimed") for line in check(evidence).broken) is not explained
+
+
 def test_the_checker_reads_it_from_the_logs(stormy: tuple[Storm, Verdict], tmp_path: Path) -> None:
     """In copies of the files themselves: a start too many, a sample that runs back, a change that no script makes."""
     shutil.copytree(stormy[0].folder, tmp_path, dirs_exist_ok=True)
