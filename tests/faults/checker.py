@@ -28,7 +28,8 @@ from tests.jobs_contract.helpers import Look
 RESUMED_WITHIN = 10.0  # seconds
 FINAL = ("done", "dead", "cancelled")
 # What may cost a worker its lease. Other faults must not: a job reclaimed under them alone was taken from the living.
-DEADLY = ("kill -9", "frozen past the lease", "black hole", "refused")
+# Where answers are lost for longer than a lease no new connection gets through its greeting, so no beat is sent.
+DEADLY = ("kill -9", "frozen past the lease", "black hole", "refused", "answers lost")
 PREFIX = "{queue}:job:"
 
 
