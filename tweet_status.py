@@ -25,7 +25,7 @@ log = logging.getLogger("tweetnow.models")
 def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
     """Return what /status says. Without the job (Redis away) it is what the row knows; that is no error."""
     if job and job.state in JOB_ENDS and tweet.state in ("scheduled", "queued", "sending"):
-        _end(tweet, job)
+        end(tweet, job)
     now = now_ms()
     retry_at = tweet.next_attempt_at or (job.due_at if job and job.state == "scheduled" and job.attempt else None)
     state = _state(tweet, job, now)
@@ -44,7 +44,7 @@ def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
     }
 
 
-def _end(tweet: "Tweet", job: "Job") -> None:
+def end(tweet: "Tweet", job: "Job") -> bool:
     """End a tweet that its job has left behind. If it went on since it was read, that stays, and is read again."""
     if tweet.state == "sending":
         ended = tweet.record_uncertain(reason("interrupted"))
@@ -52,6 +52,7 @@ def _end(tweet: "Tweet", job: "Job") -> None:
         ended = tweet.record_failed(reason("stopped"))
     if ended:
         log.warning("job=%s was %s (%s), but its tweet was not at an end", job.id, job.state, job.reason)
+    return ended
 
 
 def _state(tweet: "Tweet", job: "Job | None", now: int) -> str:

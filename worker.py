@@ -23,6 +23,7 @@ import alarm
 import models
 import settings as configuration
 import store
+import sweep
 import x_api
 from reasons import reason
 from settings import Settings
@@ -144,6 +145,7 @@ def main() -> None:
         models.create_tables()
     except peewee.OperationalError as error:
         sys.exit(store.away(error))
+    queue.every(sweep.PERIOD, sweep.sweep)
     log.info("worker with %s threads on %s; %s", settings.worker_threads, ", ".join(settings.worker_queues), settings)
     queue.Worker(queues=settings.worker_queues, threads=settings.worker_threads).run()
 

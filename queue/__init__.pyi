@@ -28,6 +28,7 @@ from .face import enqueue as enqueue
 from .face import enqueue_at as enqueue_at
 from .face import enqueue_in as enqueue_in
 from .face import enqueue_many as enqueue_many
+from .face import every as every
 from .face import is_complete as is_complete
 from .face import named as named
 from .face import new_id as new_id

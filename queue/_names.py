@@ -13,6 +13,7 @@ NAMES = (
     "enqueue_in",
     "enqueue_at",
     "enqueue_many",
+    "every",
     "status",
     "is_complete",
     "cancel",

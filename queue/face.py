@@ -7,6 +7,7 @@ from typing import Any
 from .errors import BadOption, GiveUp, NotATask, NotJSON, QueueError, Retry, Snooze, TooLarge, Unavailable, UnknownTask
 from .job import Job, new_id
 from .jobs import JobQueue, connect, connected
+from .periodic import every
 from .run import current_job
 from .tasks import Task, named, task
 from .worker import Worker
@@ -33,6 +34,7 @@ __all__ = [
     "enqueue_at",
     "enqueue_in",
     "enqueue_many",
+    "every",
     "is_complete",
     "named",
     "new_id",

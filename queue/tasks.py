@@ -64,6 +64,9 @@ class Registry:
     """The tasks that one program has."""
 
     tasks: dict[str, Task] = field(default_factory=dict)
+    helpers: list[Callable[..., None]] = field(
+        default_factory=list
+    )  # a worker runs each, as (jobs, told to stop), beside
 
     def add(self, task: Task) -> Task:
         """Keep a task under its name. Raises BadOption if another function has it."""

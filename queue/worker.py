@@ -82,7 +82,9 @@ class Worker:
         crew = [threading.Thread(target=self._work, name=f"queue-{n}", daemon=True) for n in range(self.threads)]
         with self._signals():
             log.info("work %s lists=%s threads=%d", self.name, ",".join(self.queues), self.threads)
-            for thread in [self.time.thread, *crew]:
+            helping = self.jobs, self.stopping
+            helpers = [threading.Thread(target=helper, args=helping, daemon=True) for helper in self.tasks.helpers]
+            for thread in [self.time.thread, *helpers, *crew]:
                 thread.start()
             while not (self.stopping.is_set() or self.bidden.acquire(timeout=1)):
                 pass

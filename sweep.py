@@ -1,0 +1,66 @@
+"""The sweep: every half minute one worker looks for tweets that should be on their way and that nothing would wake.
+
+The queue was away when they were accepted, or has forgotten their jobs (flushed, restored from an older copy), or their
+jobs are over and they are not.
+"""
+
+import logging
+import queue
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+
+import peewee
+
+import alarm
+import models
+import tweet_status
+from models import Tweet
+from times import now_ms
+
+PERIOD = 30.0  # seconds
+AHEAD = 120_000  # ms; what is due later is looked at later
+PAGE = 200
+TOO_LATE = 1_000  # ms that a job may be due after its row
+
+log = logging.getLogger("tweetnow.worker")
+
+
+@queue.task(retries=0, timeout=600)
+def sweep() -> dict[str, int]:
+    """Mend what should be on its way; return how many of each kind. What is away now is met by the next sweep."""
+    mended: Counter[str] = Counter()
+    try:
+        with closing(models.database):
+            for tweet in unfinished(now_ms() + AHEAD):
+                mended[mend(tweet)] += 1
+    except (peewee.PeeweeException, queue.QueueError) as error:
+        log.warning("sweep ends early: %s", error)
+    found = {what: count for what, count in mended.items() if what != "well"}
+    if found:
+        log.warning("sweep %s", found)
+    return found
+
+
+def unfinished(horizon: int) -> Iterator[Tweet]:
+    """Read in pages what is not at an end, nor waits for a time after the horizon."""
+    soon = [field.is_null() | (field <= horizon) for field in (Tweet.due_at, Tweet.next_attempt_at)]
+    rows, last = Tweet.select().where(Tweet.state.in_((*models.WAITING, "sending")), *soon).order_by(Tweet.id), 0
+    while page := list(rows.where(Tweet.id > last).limit(PAGE)):
+        yield from page
+        last = page[-1].id
+
+
+def mend(tweet: Tweet) -> str:
+    """Wake it, end it or move it, if its job will not; return what was done, or "well"."""
+    job = queue.status(tweet.job_id)
+    if job is None:
+        alarm.wake(tweet.id, tweet.job_id, tweet.wakes_at)
+        return "woken"
+    if job.state in tweet_status.JOB_ENDS:
+        return "ended" if tweet_status.end(tweet, job) else "well"
+    late = job.state == "scheduled" and not job.failures and (job.due_at or 0) > (tweet.wakes_at or 0) + TOO_LATE
+    if late and tweet.wakes_at:  # the time was changed while the queue was away
+        alarm.move(tweet.id, tweet.job_id, tweet.wakes_at)
+        return "moved"
+    return "well"
