@@ -17,9 +17,10 @@ import peewee
 
 import alarm
 import tweet_text
-from reasons import BadTweet, Reason, columns
+from reasons import BadTweet, Reason, columns, reason
 from settings import Settings
-from store import Row, Unreadable, database, lock_up, make_tables, open_store, unlock
+from store import Row, Unreadable, database, lock_up, make_tables, open_store
+from tables import LONGEST_KEY, App, Person, Post
 from times import due_ms, is_at, now_ms, resolve_time
 from tweet_status import status
 
@@ -27,7 +28,6 @@ __all__ = ["BadTweet", "Unreadable", "database", "resolve_time", "status"]  # fr
 
 WAITING = ("scheduled", "queued")  # X has nothing of it yet: it can be changed and called off
 OVER = ("failed", "uncertain", "missed")  # a person may send it again
-LONGEST_KEY = 200
 
 log = logging.getLogger("tweetnow.models")
 
@@ -40,30 +40,25 @@ def connect(settings: Settings) -> None:
 
 def create_tables() -> None:
     """Make the tables that are missing."""
-    make_tables(User, Tweet, OldJob)
+    make_tables(App, User, Tweet, OldJob)
 
 
-class User(Row):
+class User(Person):
     """A person who signed in with X."""
-
-    id = peewee.AutoField()
-    x_id = peewee.CharField(32, unique=True)
-    handle = peewee.CharField(64)
-    token = peewee.TextField()  # encrypted, as is the secret
-    secret = peewee.TextField()
-    signed_in_at = peewee.BigIntegerField()
 
     @classmethod
     def sign_in(cls, x_id: str, handle: str, token: str, secret: str) -> "User":
         """Return the person with this X id, known or new, with what the sign-in brought."""
         fresh = {"handle": handle, "token": lock_up(token), "secret": lock_up(secret), "signed_in_at": now_ms()}
+        fresh |= {"held_until": 0, "held_for": None}
         new = cls.insert(x_id=x_id, **fresh)
         new.on_conflict(conflict_target=[cls.x_id], update=fresh).execute()
-        return cls.get(cls.x_id == x_id)
-
-    def credentials(self) -> tuple[str, str]:
-        """Return the access token and its secret. Raises Unreadable when the key they were stored under is gone."""
-        return unlock(self.token), unlock(self.secret)
+        user: User = cls.get(cls.x_id == x_id)
+        for tweet in Tweet.select().where(
+            Tweet.user == user, Tweet.state == "queued", Tweet.reason_code == "waits_for_sign_in"
+        ):
+            tweet.go_on()
+        return user
 
     def tweet(self, text: str, at: datetime | float | None = None, key: str | None = None) -> "Tweet":
         """Accept a tweet, to be sent now or at a time, and return it. The same key again returns the same tweet.
@@ -106,26 +101,10 @@ class User(Row):
         return list(mine.order_by(Tweet.id.desc()).limit(limit))
 
 
-class Tweet(Row):
+class Tweet(Post):
     """A tweet on its way. Nothing outside this class writes its state."""
 
-    x_site_url = ""  # set by connect: the address that links begin with
-
-    id = peewee.AutoField()
     user = peewee.ForeignKeyField(User, backref="tweets", on_delete="CASCADE")
-    text = peewee.TextField()
-    state = peewee.CharField(16)
-    job_id = peewee.CharField(64, unique=True)  # nobody can guess it
-    key = peewee.CharField(LONGEST_KEY, null=True)
-    due_at = peewee.BigIntegerField(null=True)  # None: at once
-    created_at = peewee.BigIntegerField()
-    sent_at = peewee.BigIntegerField(null=True)
-    attempts = peewee.IntegerField(default=0)  # how often it went to X; a worker's answer counts for its own only
-    x_tweet_id = peewee.CharField(32, null=True)
-    next_attempt_at = peewee.BigIntegerField(null=True)  # not before; None: as soon as the queue says
-    reason_code = peewee.CharField(32, null=True)
-    reason_message = peewee.TextField(null=True)
-    reason_action = peewee.CharField(32, null=True)
 
     class Meta:
         """One tweet a key and person; the lists of a person, and what is unfinished, without reading all rows."""
@@ -143,16 +122,6 @@ class Tweet(Row):
     def url(self) -> str | None:
         """Where people see it on X; None until X took it."""
         return f"{self.x_site_url}/{self.user.handle}/status/{self.x_tweet_id}" if self.x_tweet_id else None
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why it is not out."""
-        return Reason(self.reason_code, self.reason_message or "", self.reason_action) if self.reason_code else None
-
-    @property
-    def wakes_at(self) -> int | None:
-        """When its job has something to do: not before it is due, nor before X wants to hear from us again."""
-        return max((ms for ms in (self.due_at, self.next_attempt_at) if ms), default=None)
 
     # What a person does.
 
@@ -174,14 +143,22 @@ class Tweet(Row):
             alarm.move(self.id, self.job_id, self.wakes_at or now_ms())
         return "changed"
 
+    def send_now(self) -> str:
+        """Send one that waits for its time at once: "changed", or "too late"."""
+        if not self._change(("scheduled",), state="queued", due_at=None, next_attempt_at=None):
+            return "too late"
+        alarm.move(self.id, self.job_id, now_ms())
+        return "changed"
+
+    def confirm(self) -> str:
+        """A person found an uncertain one on X: "changed", or "too late"."""
+        there = {"state": "sent", "sent_at": self.sending_at, "next_attempt_at": None, **columns(None)}
+        return "changed" if self._change(("uncertain",), **there) else "too late"
+
     def send_again(self) -> "Tweet":
         """Send one that is over once more, under a new job id. One that is on its way already is left alone."""
-        old, fresh = self.job_id, {"due_at": None, "next_attempt_at": None, "job_id": queue.new_id(), **columns(None)}
-        with database.atomic():
-            again = self._change(OVER, state="queued", **fresh)
-            if again:
-                OldJob.create(job_id=old, tweet=self)
-        if again:
+        fresh = {"due_at": None, "next_attempt_at": None, "unknowns": 0, "unknown_at": None, **columns(None)}
+        if self._change_job(OVER, state="queued", **fresh):
             alarm.wake(self.id, self.job_id, None)
         elif self.state in ("sent", "cancelled"):
             raise BadTweet("too_late", f"This tweet is {self.state}: write a new one instead.")
@@ -193,7 +170,8 @@ class Tweet(Row):
         """Write down that X is about to get this text, now. False if the row is no longer what was signed."""
         as_read = (Tweet.text == self.text, Tweet.job_id == self.job_id, Tweet.attempts == self.attempts)
         due = Tweet.due_at.is_null() | (Tweet.due_at <= now_ms())
-        return self._change(WAITING, *as_read, due, state="sending", attempts=self.attempts + 1, next_attempt_at=None)
+        began = {"attempts": self.attempts + 1, "sending_at": now_ms(), "absent_from": None, "next_attempt_at": None}
+        return self._change(WAITING, *as_read, due, state="sending", **began)
 
     def record_sent(self, x_tweet_id: str) -> None:
         """X has it. A fact: true whatever somebody wrote meanwhile, so nothing is compared."""
@@ -202,6 +180,35 @@ class Tweet(Row):
     def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
         """X has nothing of it, and it will be tried again."""
         return self._settle("queued", why, next_attempt_at)
+
+    def record_unknown(self, absent_from: int) -> bool:
+        """X may have it or not, which is looked for; what is not on the timeline from then on X does not have."""
+        began = {"unknowns": Tweet.unknowns + 1, "unknown_at": peewee.fn.COALESCE(Tweet.unknown_at, Tweet.sending_at)}
+        return self._change(("sending",), self._ours(), absent_from=absent_from, **began, **columns(reason("checking")))
+
+    def record_look(self, next_look_at: int) -> bool:
+        """It was looked for, and will be again."""
+        return self._change(("sending",), self._ours(), next_attempt_at=next_look_at)
+
+    def record_absent(self) -> bool:
+        """X does not have it: it may be sent once more."""
+        return self._settle("queued", reason("sent_once_more"))
+
+    def record_missed(self) -> bool:
+        """Its time was too long ago when its turn came."""
+        return self._settle("missed", reason("missed"))
+
+    def go_on(self) -> None:
+        """What it waited for is over."""
+        if self._change(("queued",), next_attempt_at=None, **columns(None)):
+            alarm.move(self.id, self.job_id, now_ms())
+
+    def renew_job(self) -> bool:
+        """Its job is over and X may have it: give it another one, which looks."""
+        renewed = self._change_job(("sending",), state="sending")
+        if renewed:
+            alarm.wake(self.id, self.job_id, None)
+        return renewed
 
     def record_failed(self, why: Reason) -> bool:
         """X has nothing of it, and will not."""
@@ -213,8 +220,21 @@ class Tweet(Row):
 
     def _settle(self, state: str, why: Reason, next_attempt_at: int | None = None) -> bool:
         """End this attempt. A later one, a new job's first, and a row that is at an end, are none of ours."""
-        mine = (Tweet.attempts == self.attempts) & (Tweet.job_id == self.job_id)
-        return self._change(("sending", *WAITING), mine, state=state, next_attempt_at=next_attempt_at, **columns(why))
+        return self._change(
+            ("sending", *WAITING), self._ours(), state=state, next_attempt_at=next_attempt_at, **columns(why)
+        )
+
+    def _ours(self) -> Any:
+        return (Tweet.attempts == self.attempts) & (Tweet.job_id == self.job_id)
+
+    def _change_job(self, states: tuple[str, ...], **changes: Any) -> bool:
+        """Change the row and its job; the old id goes on to answer."""
+        old = self.job_id
+        with database.atomic():
+            changed = self._change(states, Tweet.job_id == old, job_id=queue.new_id(), **changes)
+            if changed:
+                OldJob.create(job_id=old, tweet=self)
+        return changed
 
     def _change(self, states: tuple[str, ...], *conditions: Any, **changes: Any) -> bool:
         """Change the row if it is still in one of these states (none named: any). Then and else, read it again."""

@@ -14,6 +14,17 @@ TABLE: dict[str, tuple[str, str | None]] = {
         "This app has used up what it may send to X. Your tweet is kept and goes out when that is mended.",
         "contact_operator",
     ),
+    "waits_for_sign_in": ("X no longer accepts your sign-in. Sign in again, and this tweet goes out.", "sign_in"),
+    "checking": (
+        "X did not say whether it took this tweet. We look at your timeline before anything is sent again.",
+        "open_profile",
+    ),
+    "sent_once_more": ("X did not take it the first time, so it is sent once more.", None),
+    # Its time is over.
+    "missed": (
+        "We could not send this when it was due, and that is too long ago to send it unasked. Send it now if it fits.",
+        "send_again",
+    ),
     # It failed: X certainly does not have it.
     "gave_up": ("X could not be reached, and we stopped trying. Nothing was sent: send it again later.", "send_again"),
     "stopped": (
@@ -39,6 +50,10 @@ TABLE: dict[str, tuple[str, str | None]] = {
     # Nobody knows: X may have it or not.
     "no_answer": (
         "We cannot tell whether X took this tweet ({detail}). Look at your profile before you send it again.",
+        "open_profile",
+    ),
+    "no_look": (
+        "X may have this tweet, and did not let us look. See whether it is on your profile before you send it again.",
         "open_profile",
     ),
     "interrupted": (

@@ -44,7 +44,11 @@ EXPECTED = {
     "WORKER_THREADS": "a number from 1 to 1000",
     "WORKER_QUEUES": "names of lists, most urgent first, with commas between: letters, digits or any of _ . -",
     "LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
+    "X_TOLERANCE_SECONDS": "how old a signed request X still takes, in seconds from 1 to 3600",
+    "ABSENT_SECONDS": "how long a tweet must not appear on X until it is sent once more, in seconds from 1 to 3600",
+    "MISSED_AFTER_SECONDS": "how late a scheduled tweet is still sent unasked, in seconds from 1 to 31622400",
 }
+POSTGRES = "postgres(ql)?"
 NAME = r"[A-Za-z0-9_.-]{1,64}"
 DEFAULT = {
     "ENV": "development",
@@ -54,6 +58,9 @@ DEFAULT = {
     "WORKER_THREADS": "10",
     "WORKER_QUEUES": "default",
     "LOG_LEVEL": "INFO",
+    "X_TOLERANCE_SECONDS": "300",
+    "ABSENT_SECONDS": "60",
+    "MISSED_AFTER_SECONDS": "3600",
 }
 DEVELOPMENT = {
     "HOST": "127.0.0.1",
@@ -92,6 +99,9 @@ class Settings:
     worker_threads: int
     worker_queues: tuple[str, ...]
     log_level: str
+    x_tolerance_seconds: int
+    absent_seconds: int
+    missed_after_seconds: int
 
     @property
     def production(self) -> bool:
@@ -108,19 +118,17 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
     read = _reader(process_environ if environ is None else environ, data)
     production = read.text("ENV") == "production"
     web = "https" if production else "https?"
-    postgres = "postgres(ql)?"
     own_key = "(?!sandbox-).+" if production else ".+"
-    redis_url = read.address("REDIS_URL", r"unix:.+|rediss?://[^/?#]+(/[0-9]*)?(\?.*)?")
-    loose = redis_url.startswith("rediss:") and read.text("REDIS_TLS_VERIFY", "[01]") == "0"
+    redis_url, redis_options = _redis(read)
     return Settings(
         env=read.text("ENV"),
         host=read.text("HOST"),
         port=read.number("PORT", 65535),
         public_url=read.address("PUBLIC_URL", f"{web}://[^/?#@]+"),
         redis_url=redis_url,
-        redis_options={"ssl_cert_reqs": "none"} if loose else {},
+        redis_options=redis_options,
         queue_namespace=read.text("QUEUE_NAMESPACE", NAME),
-        database_url=read.address("DATABASE_URL", f"{postgres}://.+" if production else f"({postgres}|sqlite)://.+"),
+        database_url=read.address("DATABASE_URL", f"{POSTGRES}://.+" if production else f"({POSTGRES}|sqlite)://.+"),
         x_api_url=read.address("X_API_URL", re.escape(X_ITSELF) if production else f"{web}://.+"),
         x_site_url=read.address("X_SITE_URL", f"{web}://.+"),
         x_consumer_key=Secret(read.text("X_CONSUMER_KEY", own_key)),
@@ -131,7 +139,16 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
         worker_threads=read.number("WORKER_THREADS", 1000),
         worker_queues=read.words("WORKER_QUEUES", NAME),
         log_level=read.text("LOG_LEVEL", "DEBUG|INFO|WARNING|ERROR"),
+        x_tolerance_seconds=read.number("X_TOLERANCE_SECONDS", 3600),
+        absent_seconds=read.number("ABSENT_SECONDS", 3600),
+        missed_after_seconds=read.number("MISSED_AFTER_SECONDS", 366 * 86400),
     )
+
+
+def _redis(read: "_Reader") -> tuple[str, dict[str, Any]]:
+    url = read.address("REDIS_URL", r"unix:.+|rediss?://[^/?#]+(/[0-9]*)?(\?.*)?")
+    loose = url.startswith("rediss:") and read.text("REDIS_TLS_VERIFY", "[01]") == "0"
+    return url, {"ssl_cert_reqs": "none"} if loose else {}
 
 
 def _reader(environ: Mapping[str, str], data: Path) -> "_Reader":

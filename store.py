@@ -47,10 +47,25 @@ def make_tables(*rows: type[Row]) -> None:
         try:
             with database.connection_context(), database.atomic():
                 database.create_tables(rows, safe=True)
+                for row in rows:
+                    _add_columns(row)
             return
         except (peewee.IntegrityError, peewee.ProgrammingError, peewee.OperationalError):
             if last:
                 raise
+
+
+def _add_columns(row: type[Row]) -> None:
+    """Add the columns that a table from an older version lacks. All that came later may be empty or says DEFAULT.
+
+    Not with the migrator of peewee: on SQLite it makes the table anew, and dropping the old one deletes what refers to it.
+    """
+    table = row._meta.table_name
+    have = {column.name for column in database.get_columns(table)}
+    for field in row._meta.sorted_fields:
+        if field.column_name not in have:
+            context = database.get_sql_context()
+            database.execute_sql(*context.literal(f'ALTER TABLE "{table}" ADD COLUMN ').sql(field.ddl(context)).query())
 
 
 def away(error: peewee.OperationalError) -> str:

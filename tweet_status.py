@@ -1,6 +1,6 @@
 """The body of /status: what the row says, with what the queue knows of the next attempt.
 
-It changes nothing, but for a tweet whose job is over: nobody would ever touch that again, so who looks at it ends it.
+It changes nothing, but for a tweet whose job is over: nobody would touch that again, so who looks at it sees to it.
 """
 
 import logging
@@ -45,11 +45,9 @@ def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
 
 
 def end(tweet: "Tweet", job: "Job") -> bool:
-    """End a tweet that its job has left behind. If it went on since it was read, that stays, and is read again."""
-    if tweet.state == "sending":
-        ended = tweet.record_uncertain(reason("interrupted"))
-    else:
-        ended = tweet.record_failed(reason("stopped"))
+    """End a tweet that its job left behind, or give it another job. If it went on since it was read, that stays."""
+    # What X may have is looked for, under a new job id.
+    ended = tweet.renew_job() if tweet.state == "sending" else tweet.record_failed(reason("stopped"))
     if ended:
         log.warning("job=%s was %s (%s), but its tweet was not at an end", job.id, job.state, job.reason)
     return ended

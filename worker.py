@@ -1,6 +1,6 @@
 """`python worker.py` works: it runs the one task of this app, which brings a tweet to X once, or says why not.
 
-Nothing is sent twice: whether X took a tweet is either known or the tweet is uncertain, and then a person decides.
+Nothing is sent twice: where nobody knows whether X took a tweet it is looked for first (clearing.py).
 """
 
 import os
@@ -20,6 +20,8 @@ from contextlib import closing, suppress
 import peewee
 
 import alarm
+import clearing
+import holds
 import models
 import settings as configuration
 import store
@@ -27,9 +29,11 @@ import sweep
 import x_api
 from reasons import reason
 from settings import Settings
+from times import now_ms
 
 CREDIT_WAIT = 600.0  # seconds until we ask again whether the app may send
 SHORTEST_WAIT, LONGEST_WAIT = 60.0, 900.0  # seconds, when X says "later" but not when, or names no sensible time
+SPREAD = 10.0  # seconds over which those come back that waited for the same thing
 SENSIBLE_WAIT = 24 * 3600.0  # seconds; the longest of X's limits is a day
 RECORD_WITHIN, RECORD_PAUSE = 5.0, 0.5  # seconds for a database that is away when a tweet was sent
 
@@ -37,7 +41,7 @@ log = logging.getLogger("tweetnow.worker")
 settings: Settings
 
 
-@queue.task(retries=8, timeout=30)
+@queue.task(retries=8, timeout=60)
 def post_tweet(tweet_id: int) -> str:
     """Do what the row says: nothing at an end or for an old job, later when it is due later, else send it."""
     with closing(models.database):  # it connects when it is used, and anew in `record_sent`
@@ -45,14 +49,32 @@ def post_tweet(tweet_id: int) -> str:
         job = queue.current_job()
         if tweet is None or (job and job.id != tweet.job_id):
             return "not its job"
-        if tweet.state == "sending":  # whoever was sending it died before the answer was written down
-            tweet.record_uncertain(reason("interrupted"))
-        elif tweet.state in models.WAITING:
+        if tweet.state == "sending":  # nobody knows what became of it
+            clearing.clear_up(settings, tweet)
+        if tweet.state in models.WAITING:
             wait = (tweet.wakes_at or 0) / 1000 - time.time()
             if wait > 0:
                 raise queue.Snooze(wait)
-            publish(tweet)
+            if not too_late(tweet):
+                wait_for_hold(tweet)
+                publish(tweet)
+        if tweet.state == "sending":
+            clearing.look_again(tweet, now_ms() + clearing.SOONEST)
         return tweet.state
+
+
+def too_late(tweet: models.Tweet) -> bool:
+    """Whether the time of a tweet that never went to X is too long ago. Then the person decides."""
+    oldest = now_ms() - settings.missed_after_seconds * 1000
+    return bool(tweet.due_at and not tweet.attempts and tweet.due_at < oldest and tweet.record_missed())
+
+
+def wait_for_hold(tweet: models.Tweet) -> None:
+    """Put a tweet off while X takes nothing of this person or app; not all come back at once."""
+    if held := holds.held(tweet.user):
+        why, until = held
+        tweet.record_waiting(why, until)
+        raise queue.Snooze(max(until / 1000 - time.time(), 0) + random.random() * SPREAD)
 
 
 def publish(tweet: models.Tweet) -> None:
@@ -69,14 +91,27 @@ def publish(tweet: models.Tweet) -> None:
     except x_api.NotSent as error:
         not_sent(tweet, error)
     except x_api.Refused as error:
-        tweet.record_failed(error.reason)
+        holds.hold_app(0)
+        refused(tweet, error)
     except x_api.Unknown as error:
-        tweet.record_uncertain(error.reason)
+        log.warning("unknown tweet=%s job=%s attempt=%s: %s", tweet.id, tweet.job_id, tweet.attempts, error)
+        clearing.unknown(settings, tweet)
     except BaseException:  # a time limit or a defect: X may have it
-        tweet.record_uncertain(reason("interrupted"))
+        clearing.unknown(settings, tweet)
         raise
     else:
         record_sent(tweet, x_tweet_id)
+        holds.hold_app(0)
+
+
+def refused(tweet: models.Tweet, error: x_api.Refused) -> None:
+    """X said no, for good. After an attempt that nobody knows the end of a duplicate may be that one: look."""
+    if error.reason.code == "signed_out":
+        holds.hold(tweet.user, "waits_for_sign_in", holds.FOR_EVER)
+    if error.reason.code == "duplicate" and tweet.unknowns:
+        clearing.unknown(settings, tweet)
+    else:
+        tweet.record_failed(error.reason)
 
 
 def record_sent(tweet: models.Tweet, x_tweet_id: str) -> None:
@@ -101,11 +136,14 @@ def record_sent(tweet: models.Tweet, x_tweet_id: str) -> None:
 def not_sent(tweet: models.Tweet, error: x_api.NotSent) -> None:
     """X has nothing of it: try again when X says so, after the operator has acted, or as the queue does on failure."""
     if isinstance(error, x_api.RateLimited):
-        wait_for_x(tweet, error, rate_limit_wait(error.reset, time.time(), random.random()))
+        wait = rate_limit_wait(error.reset, time.time(), random.random())
+        holds.hold(tweet.user, "rate_limited", int((time.time() + wait) * 1000))
+        wait_for_x(tweet, error, wait)
     if isinstance(error, x_api.OutOfCredit):
         log.error(
             "X refuses this app as out of credit or over its cap. Nothing is posted until that is mended: console.x.com"
         )
+        holds.hold_app(int((time.time() + CREDIT_WAIT) * 1000))
         wait_for_x(tweet, error, CREDIT_WAIT)
     job = queue.current_job()
     if job and job.last_attempt:

@@ -3,7 +3,10 @@
 X answers in two shapes of JSON, and from its edge in HTML, XML or nothing at all.
 """
 
+import html
 import json
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +63,32 @@ def conclude(status: int, headers: Mapping[str, str], body: bytes) -> str:
     if status == 429:
         raise RateLimited(reason("rate_limited"), _reset(headers))
     raise Refused(_refusal(status, answer))
+
+
+def posts(status: int, headers: Mapping[str, str], body: bytes) -> tuple[list[dict[str, Any]], str | None]:
+    """Read an answer to a look at a timeline: the posts, and the token of the next page. Raises as `conclude` does."""
+    answer = decoded(body)
+    if status == 200 and isinstance(answer.get("meta"), dict):
+        return [post for post in answer.get("data", []) if isinstance(post, dict)], answer["meta"].get("next_token")
+    if status == 429:
+        raise RateLimited(reason("rate_limited"), _reset(headers))
+    if 400 <= status < 500 and status != 402:
+        raise Refused(_refusal(status, answer))
+    raise Unknown(reason("no_answer", f"it answered {status}"))
+
+
+def plain_text(post: dict[str, Any]) -> str:
+    """Return a post's text as it was written: links at their full length, and the three characters X escapes."""
+    text, entities = str(post.get("text")), post.get("entities")
+    for link in entities.get("urls", []) if isinstance(entities, dict) else []:
+        text = text.replace(link["url"], link["expanded_url"])
+    return html.unescape(text)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts are one to X, which adds to links their scheme and a slash, and trims white space."""
+    one, other = (re.sub(r"https?://|/(?=\s|$)", "", unicodedata.normalize("NFC", text)) for text in (one, other))
+    return one.split() == other.split()
 
 
 def _refusal(status: int, answer: dict[str, Any]) -> Reason:

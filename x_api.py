@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -18,10 +19,24 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from reasons import reason
 from settings import Settings
-from x_answers import NotSent, OutOfCredit, RateLimited, Refused, Unknown, XError, conclude, decoded, detail_of
+from x_answers import (
+    NotSent,
+    OutOfCredit,
+    RateLimited,
+    Refused,
+    Unknown,
+    XError,
+    conclude,
+    decoded,
+    detail_of,
+    plain_text,
+    posts,
+    same_words,
+)
 
 TIMEOUT = (4.0, 15.0)  # seconds to connect and to wait for a read: together less than a worker has for its last jobs
 LONGEST_ANSWER = 64 * 1024
+PAGES = 5  # of a timeline
 STALE_AFTER = 5.0  # seconds between signing and sending
 
 __all__ = [
@@ -33,6 +48,7 @@ __all__ = [
     "Signed",
     "Unknown",
     "XError",
+    "find",
     "prepare_tweet",
     "send",
     "sign_in_finish",
@@ -119,6 +135,36 @@ def send(signed: Signed) -> str:
             raise NotSent(reason("unreachable")) from error
         raise Unknown(reason("no_answer", type(error).__name__)) from error
     return conclude(answer.status_code, answer.headers, bytes(body))
+
+
+def find(settings: Settings, credentials: tuple[str, str], x_id: str, text: str, since: int) -> list[str]:
+    """Return X's ids of the person's tweets with these words, newest first, made since then (milliseconds).
+
+    Raises Refused when we may not look, NotSent or Unknown when that cannot be told now. Costs what X takes for reading
+    the posts of that time, at most PAGES of 100.
+    """
+    start = datetime.fromtimestamp(since / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    asked = {"max_results": "100", "start_time": start, "tweet.fields": "entities", "exclude": "retweets"}
+    auth = OAuth1(str(settings.x_consumer_key), str(settings.x_consumer_secret), *credentials)
+    found: list[str] = []
+    with requests.Session() as session:
+        for _ in range(PAGES):
+            answer = _get(session, f"{settings.x_api_url}/2/users/{x_id}/tweets", params=asked, auth=auth)
+            page, token = posts(answer.status_code, answer.headers, answer.content)
+            found += [str(post["id"]) for post in page if same_words(plain_text(post), text)]
+            if not token:
+                return found
+            asked["pagination_token"] = token
+    if not found:
+        raise Unknown(reason("no_answer", "there are too many posts to look through"))
+    return found
+
+
+def _get(session: requests.Session, url: str, **options: Any) -> requests.Response:
+    try:
+        return session.get(url, timeout=TIMEOUT, allow_redirects=False, **options)
+    except requests.RequestException as error:
+        raise NotSent(reason("unreachable")) from error
 
 
 def _never_connected(error: requests.RequestException) -> bool:

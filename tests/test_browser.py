@@ -416,6 +416,8 @@ def in_states(desk: Desk) -> None:
     ]:
         if fault:
             desk.fault(text=text, **fault)
+        if state == "uncertain":
+            desk.fault(fault="403", path="/2/users")
         write(page, text)
         expect(card(page, text, state)).to_have_count(1, timeout=SLOW)
 

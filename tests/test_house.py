@@ -26,7 +26,7 @@ MAY_REACH = {
     "sandbox": {"tweet_text"},
 }
 FUNCTION_LINES = 30
-APP_LINES = 240  # "about 200": past this a file has a second job
+APP_LINES = 260  # "about 200": past this a file has a second job
 
 TRACKED = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
 

@@ -431,12 +431,41 @@ def test_a_tweet_whose_job_is_over_has_failed(ada: User, how: str, hours: int) -
     assert (job.state, models.status(again, job)["state"]) == ("pending", "queued")
 
 
-def test_a_tweet_whose_job_died_while_sending_is_uncertain(ada: User) -> None:
-    """X may have it, so nobody says that it failed."""
+def test_a_tweet_whose_job_died_while_sending_gets_another_job(ada: User) -> None:
+    """X may have it, so nobody says that it failed: a new job looks for it, and the old id goes on to answer."""
     tweet = sending(ada)
+    old = tweet.job_id
     end_job(tweet, "dead")
-    body = models.status(tweet, queue.status(tweet.job_id))
-    assert (body["state"], body["reason"]["code"]) == ("uncertain", "interrupted")
+    body = models.status(tweet, queue.status(old))
+    assert (body["state"], body["job_id"] != old, body["cancellable"]) == ("sending", True, False)
+    assert getattr(queue.status(body["job_id"]), "state", None) == "pending"
+    assert Tweet.for_job(old, ada) == tweet
+
+
+def test_send_now_and_it_is_there_are_one_change(ada: User) -> None:
+    """A scheduled tweet is queued at once, an uncertain one that a person found is sent; nothing else is."""
+    later = ada.tweet("Later", at=datetime.now(UTC) + timedelta(hours=1))
+    assert (later.send_now(), later.send_now(), later.state, later.due_at) == ("changed", "too late", "queued", None)
+    job = queue.status(later.job_id)
+    assert job is not None
+    assert (job.due_at or now_ms()) <= now_ms()
+    lost = sending(ada, "Lost")
+    assert lost.confirm() == "too late"
+    lost.record_uncertain(reason("interrupted"))
+    assert (lost.confirm(), lost.state, lost.reason, lost.sent_at) == ("changed", "sent", None, lost.sending_at)
+
+
+def test_a_database_of_an_older_version_gets_its_columns(ada: User) -> None:
+    """Its rows stay, and what is new is empty or has its default."""
+    kept = ada.tweet("Kept")
+    for column in ("sending_at", "unknowns", "unknown_at", "absent_from"):
+        models.database.execute_sql(f"ALTER TABLE tweet DROP COLUMN {column}")
+    models.database.execute_sql("ALTER TABLE user DROP COLUMN held_until")
+    with ThreadPoolExecutor(1) as thread:  # with a connection of its own
+        for _ in range(2):
+            thread.submit(models.create_tables).result()
+    assert (Tweet.get_by_id(kept.id).unknowns, Tweet.get_by_id(kept.id).text) == (0, "Kept")
+    assert User.get_by_id(ada.id).held_until == 0
 
 
 def test_a_row_that_went_on_since_it_was_read_is_believed(

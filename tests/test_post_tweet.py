@@ -21,6 +21,8 @@ import pytest
 import redis
 import requests
 
+import clearing
+import holds
 import models
 import settings as configuration
 import worker
@@ -46,6 +48,14 @@ class Life:
         """Accept one, with words that nobody has posted before unless told."""
         with models.database.connection_context():
             return User.get_by_id(self.user_id).tweet(text or f"Hello {queue.new_id()}", **options)
+
+    def sign_in(self) -> User:
+        """Walk all legs at X as Ada."""
+        settings = worker.settings
+        token, secret, _ = x_api.sign_in_start(settings)
+        account = x_api.sign_in_finish(settings, token, secret, allow(self.sandbox, token)["oauth_verifier"])
+        with models.database.connection_context():
+            return User.sign_in(account.x_id, account.handle, account.token, account.secret)
 
     def row(self, tweet: Tweet) -> Tweet:
         """Read it back."""
@@ -88,6 +98,9 @@ def life(tmp_path: Path, redis_url: str, sandbox: str, monkeypatch: pytest.Monke
     for what in ("faults", "ledger"):
         requests.delete(f"{sandbox}/_sandbox/{what}", timeout=5)
     environ = {"REDIS_URL": redis_url, "X_API_URL": sandbox, "PUBLIC_URL": CALLBACK.removesuffix("/oauth/callback")}
+    environ |= {"ABSENT_SECONDS": "1", "X_TOLERANCE_SECONDS": "1"}
+    monkeypatch.setattr(clearing, "SLACK", 1_000)
+    monkeypatch.setattr(clearing, "SOONEST", 200)
     environ["DATABASE_URL"] = f"sqlite:///{tmp_path}/tweets.db"
     settings = configuration.load(environ, data=tmp_path / ".data")
     environ |= {"SESSION_SECRET": str(settings.session_secret), "TOKEN_KEYS": str(settings.token_keys[0])}
@@ -344,56 +357,139 @@ def test_a_token_whose_key_is_gone_asks_to_sign_in(life: Life) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "options"),
+    ("fault", "options", "took"),
     [
-        ("500", {}),
-        ("503", {}),
-        ("503", {"accept": True}),
-        ("reset", {}),
-        ("accept-reset", {}),
-        ("hang", {"seconds": 0.2}),
-        ("hang", {"seconds": 30, "accept": True}),
+        ("500", {}, False),
+        ("503", {}, False),
+        ("503", {"accept": True}, True),
+        ("reset", {}, False),
+        ("accept-reset", {}, True),
+        ("hang", {"seconds": 0.2}, False),
+        ("hang", {"seconds": 30, "accept": True}, True),
     ],
 )
-def test_an_unknown_outcome_is_never_sent_again(
-    life: Life, fault: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_an_unknown_outcome_is_looked_for(
+    life: Life, fault: str, options: dict[str, Any], took: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether or not X took it, the tweet is uncertain, says so, and reached X once, however long a worker works."""
+    """On the timeline: it was sent, and never again. Not there for long enough: it is sent once more."""
     monkeypatch.setattr(x_api, "TIMEOUT", (2.0, 1.0))
-    tweet = life.tweet()
+    tweet = life.tweet("Look: example.com & <https://example.com/a?b=c> " + queue.new_id())
     life.fault(fault, **options)
+    with working():
+        wait_until(lambda: (life.status(tweet)["reason"] or {}).get("code") == "checking")
+        assert (life.status(tweet)["state"], life.status(tweet)["cancellable"]) == ("sending", False)
+        body = reaches(life, tweet, "sent")
+    assert len(life.posts()) == (1 if took else 2)
+    assert life.published() == [tweet.text]
+    assert body["tweet_url"].endswith(life.posts()[-1]["tweet_id"])
+    assert (body["reason"], life.row(tweet).unknowns) == (None, 1)
+
+
+@pytest.mark.parametrize("fault", ["401", "403"])
+def test_not_allowed_to_look_is_uncertain(life: Life, fault: str) -> None:
+    """Then the person decides, and it reached X once however long a worker works."""
+    tweet = life.tweet()
+    life.fault("accept-reset")
+    life.fault(fault, path="/2/users")
     with working():
         body = reaches(life, tweet, "uncertain")
         wait_until(lambda: queue.is_complete(tweet.job_id))
-    assert (body["reason"]["code"], body["reason"]["action"]) == ("no_answer", "open_profile")
-    assert not body["cancellable"]
+    assert (body["reason"]["code"], body["reason"]["action"]) == ("no_look", "open_profile")
     assert len(life.posts()) == 1
-    assert len(life.published()) == (1 if options.get("accept") or fault == "accept-reset" else 0)
+
+
+def test_a_look_that_fails_is_made_again(life: Life) -> None:
+    """X cannot be read for a while: nothing is concluded, and nothing is sent, until it can."""
+    tweet = life.tweet()
+    life.fault("accept-reset")
+    life.fault("503", path="/2/users", count=2)
+    with working():
+        reaches(life, tweet, "sent")
+    assert len(life.posts()) == 1
+    assert life.published() == [tweet.text]
+
+
+def test_looking_ends(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timeline that cannot be read for an hour leaves the tweet uncertain."""
+    monkeypatch.setattr(clearing, "LOOKING", 0)
+    tweet = life.tweet()
+    life.fault("accept-reset")
+    life.fault("503", path="/2/users", count=100)
+    with working():
+        body = reaches(life, tweet, "uncertain")
+    assert body["reason"]["code"] == "no_look"
+    assert len(life.posts()) == 1
+
+
+def test_unknown_a_second_time_is_uncertain(life: Life) -> None:
+    """It is sent once more, and not twice more."""
+    tweet = life.tweet()
+    life.fault("503", count=2)
+    with working():
+        body = reaches(life, tweet, "uncertain")
+        wait_until(lambda: queue.is_complete(tweet.job_id))
+    assert (body["reason"]["code"], len(life.posts())) == ("no_answer", 2)
+    assert not life.published()
+
+
+def test_a_duplicate_after_an_unknown_attempt_is_looked_for(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X shows it late: the second attempt is refused as a duplicate, which is no failure."""
+    find, hidden = x_api.find, [True]
+    monkeypatch.setattr(x_api, "find", lambda *args: [] if hidden else find(*args))
+    tweet = life.tweet()
+    life.fault("accept-reset")
+    with working():
+        wait_until(lambda: len(life.posts()) == 2)
+        hidden.clear()
+        reaches(life, tweet, "sent")
+    assert [line["answer"] for line in life.posts()] == ["none", 403]
+    assert life.published() == [tweet.text]
+
+
+def test_the_same_words_of_another_tweet_are_not_its_own(life: Life) -> None:
+    """A tweet on the timeline that belongs to another row proves nothing."""
+    first = life.tweet()
+    assert worker.post_tweet(first.id) == "sent"
+    second = life.tweet(first.text)
+    life.fault("503")
+    with working():
+        wait_until(
+            lambda: len(life.posts()) == 3, 20
+        )  # absent, so sent once more; X says duplicate, and it is looked for
+        body = reaches(life, second, "uncertain")
+    assert body["reason"]["code"] == "no_answer"
+    assert life.published() == [first.text]
 
 
 def test_a_person_may_send_an_uncertain_tweet_again(life: Life) -> None:
-    """By hand, and only so, it goes out a second time, under a new job id."""
+    """By hand it goes out under a new job id, and may be unknown once more."""
     tweet = life.tweet()
-    life.fault("503")
-    assert worker.post_tweet(tweet.id) == "uncertain"
     with models.database.connection_context():
-        again = Tweet.get_by_id(tweet.id).send_again()
+        lost = Tweet.get_by_id(tweet.id)
+        lost.start_sending()
+        lost.record_unknown(now_ms())
+        lost.record_uncertain(reason("no_look"))
+        again = lost.send_again()
+    assert (again.unknowns, again.unknown_at) == (0, None)
     with working():
         reaches(life, again, "sent")
     assert life.published() == [tweet.text]
 
 
-def test_an_attempt_whose_worker_died_is_uncertain(life: Life) -> None:
-    """A row found in `sending` belongs to an attempt that nobody will finish: it is not sent again."""
+def test_an_attempt_whose_worker_died_waits_until_its_request_is_too_old(life: Life) -> None:
+    """A row found in `sending` may belong to a frozen worker with a signed request: only then it is sent once more."""
     tweet = life.tweet()
     with models.database.connection_context():
         Tweet.get_by_id(tweet.id).start_sending()
-    assert worker.post_tweet(tweet.id) == "uncertain"
-    assert life.status(tweet)["reason"]["code"] == "interrupted"
-    assert not life.posts()
+    began = now_ms()
+    with working():
+        reaches(life, tweet, "sent")
+    [post] = life.posts()
+    assert post["time"] * 1000 >= began + 1_000 + clearing.SLACK - 50
+    assert life.published() == [tweet.text]
 
 
-def test_an_interrupted_call_is_uncertain(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_call_is_looked_for(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     """A time limit or a defect in the middle of the call leaves it open whether X took it."""
 
     def interrupted(_: x_api.Signed) -> str:
@@ -403,7 +499,77 @@ def test_an_interrupted_call_is_uncertain(life: Life, monkeypatch: pytest.Monkey
     tweet = life.tweet()
     with pytest.raises(SystemError):
         worker.post_tweet(tweet.id)
-    assert life.row(tweet).state == "uncertain"
+    row = life.row(tweet)
+    assert (row.state, row.unknowns, row.reason_code) == ("sending", 1, "checking")
+    monkeypatch.undo()
+
+
+# Held ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
+    """401 fails the one that met it; the account's others never reach X until the person is back, then they go."""
+    requests.post(f"{life.sandbox}/_sandbox/revoke", json={"account": "ada"}, timeout=5).raise_for_status()
+    first, *others = (life.tweet() for _ in range(4))
+    assert worker.post_tweet(first.id) == "failed"
+    assert life.status(first)["reason"]["action"] == "sign_in"
+    with working():
+        for tweet in others:
+            assert reaches(life, tweet, "retrying")["reason"]["code"] == "waits_for_sign_in"
+        assert len(life.posts()) == 1
+        life.sign_in()
+        for tweet in others:
+            reaches(life, tweet, "sent")
+    assert sorted(life.published()) == sorted(tweet.text for tweet in others)
+
+
+def test_one_rate_limit_holds_all_of_the_account(life: Life) -> None:
+    """What meets it waits until the reset, and so do all others without asking X."""
+    tweets = [life.tweet() for _ in range(12)]
+    life.fault("429", count=2, seconds=3)
+    with working():
+        for tweet in tweets:
+            reaches(life, tweet, "retrying" if not life.posts()[2:] else life.status(tweet)["state"])
+        for tweet in tweets:
+            reaches(life, tweet, "sent")
+    assert [line["answer"] for line in life.posts()].count(429) <= 2
+    assert sorted(life.published()) == sorted(tweet.text for tweet in tweets)
+
+
+def test_one_tweet_tries_whether_the_app_may_post_again(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of credit holds everybody; after that one goes ahead, and the others follow when X took it."""
+    monkeypatch.setattr(worker, "CREDIT_WAIT", 1.0)
+    monkeypatch.setattr(holds, "TRIAL", 1_000)
+    tweets = [life.tweet() for _ in range(6)]
+    life.fault("402", count=3)
+    with working():
+        for tweet in tweets:
+            reaches(life, tweet, "sent")
+    answers = [line["answer"] for line in life.posts()]
+    assert answers.count(402) == 3
+    assert answers[3:] == [201] * 6
+    assert all(life.row(tweet).state == "sent" for tweet in tweets)
+
+
+# Missed --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("late", "state"), [(3_500, "sent"), (3_700, "missed")])
+def test_what_was_due_too_long_ago_is_asked_about(life: Life, late: int, state: str) -> None:
+    """An hour is sent unasked; after that the person decides, and may send it."""
+    tweet = life.tweet(at=now_ms() / 1000 + 60)
+    with models.database.connection_context():
+        Tweet.update(due_at=now_ms() - late * 1000).where(Tweet.id == tweet.id).execute()
+    assert worker.post_tweet(tweet.id) == state
+    body = life.status(tweet)
+    if state == "missed":
+        assert (body["reason"]["code"], body["reason"]["action"]) == ("missed", "send_again")
+        with models.database.connection_context():
+            again = Tweet.get_by_id(tweet.id).send_again()
+        assert worker.post_tweet(again.id) == "sent"
+
+
+# Facts ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_201_is_recorded_whatever_the_row_says(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,14 +667,14 @@ def test_the_worker_process(life: Life, tmp_path: Path) -> None:
 
 
 def test_a_worker_killed_while_sending_sends_nothing_twice(life: Life, tmp_path: Path) -> None:
-    """kill -9 in the middle of the call: another worker takes the job over and leaves the decision to the person."""
+    """kill -9 in the middle of the call: another worker takes the job over and finds it on the timeline."""
     life.fault("hang", seconds=60, accept=True)
     tweet = life.tweet()
     with worker_process(life, tmp_path / "log") as process:
         wait_until(life.posts, 20)
         process.kill()
     with worker_process(life, tmp_path / "log"):
-        wait_until(lambda: life.status(tweet)["state"] == "uncertain", 40)
+        wait_until(lambda: life.status(tweet)["state"] == "sent", 60)
         wait_until(lambda: queue.is_complete(tweet.job_id))
     assert len(life.posts()) == 1
     assert life.published() == [tweet.text]

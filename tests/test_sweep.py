@@ -72,13 +72,16 @@ def test_what_is_due_later_is_looked_at_later(ada: User) -> None:
 
 @pytest.mark.parametrize("how", ["dead", "done", "cancelled"])
 def test_a_tweet_that_its_job_left_behind_is_ended(ada: User, how: str) -> None:
-    """It has failed; or, if X may have it, nobody knows."""
+    """It has failed; or, if X may have it, another job looks for it."""
     tweets = ada.tweet("Queued"), sending(ada)
     for tweet in tweets:
         end_job(tweet, how)
 
     assert swept() == {"ended": 2}
-    assert [Tweet.get_by_id(tweet.id).state for tweet in tweets] == ["failed", "uncertain"]
+    failed, looked_for = (Tweet.get_by_id(tweet.id) for tweet in tweets)
+    assert (failed.state, looked_for.state) == ("failed", "sending")
+    assert looked_for.job_id != tweets[1].job_id
+    assert getattr(queue.status(looked_for.job_id), "state", None) == "pending"
 
 
 def test_a_time_that_redis_did_not_hear_of_is_told(ada: User, redis_url: str) -> None:

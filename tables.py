@@ -1,0 +1,71 @@
+"""What is stored of a person and of a tweet: columns and what can be read from them. What changes them is in models.py.
+
+Times are milliseconds since 1970.
+"""
+
+import peewee
+
+from reasons import Reason
+from store import Row, unlock
+
+LONGEST_KEY = 200
+ZERO: list[peewee.Node] = [peewee.SQL("DEFAULT 0")]  # for columns that tables of an older version lack
+
+
+class App(Row):
+    """One row: whether X lets this app post at all."""
+
+    id = peewee.AutoField()
+    held_until = peewee.BigIntegerField(default=0, constraints=ZERO)
+
+
+class Person(Row):
+    """Somebody who signed in with X."""
+
+    id = peewee.AutoField()
+    x_id = peewee.CharField(32, unique=True)
+    handle = peewee.CharField(64)
+    token = peewee.TextField()  # encrypted, as is the secret
+    secret = peewee.TextField()
+    signed_in_at = peewee.BigIntegerField()
+    held_until = peewee.BigIntegerField(default=0, constraints=ZERO)  # X takes nothing of theirs before
+    held_for = peewee.CharField(32, null=True)  # code of the reason
+
+    def credentials(self) -> tuple[str, str]:
+        """Return the access token and its secret. Raises Unreadable when the key they were stored under is gone."""
+        return unlock(self.token), unlock(self.secret)
+
+
+class Post(Row):
+    """A tweet on its way."""
+
+    x_site_url = ""  # set by models.connect: the address that links begin with
+
+    id = peewee.AutoField()
+    text = peewee.TextField()
+    state = peewee.CharField(16)
+    job_id = peewee.CharField(64, unique=True)  # nobody can guess it
+    key = peewee.CharField(LONGEST_KEY, null=True)
+    due_at = peewee.BigIntegerField(null=True)  # None: at once
+    created_at = peewee.BigIntegerField()
+    sent_at = peewee.BigIntegerField(null=True)
+    attempts = peewee.IntegerField(default=0)  # how often it went to X; a worker's answer counts for its own only
+    sending_at = peewee.BigIntegerField(null=True)  # when the last of them began
+    unknowns = peewee.IntegerField(default=0, constraints=ZERO)  # how many of them nobody knows the end of
+    unknown_at = peewee.BigIntegerField(null=True)  # when the first of those began
+    absent_from = peewee.BigIntegerField(null=True)  # not on the timeline after this: X does not have it
+    x_tweet_id = peewee.CharField(32, null=True)
+    next_attempt_at = peewee.BigIntegerField(null=True)  # not before; None: as soon as the queue says
+    reason_code = peewee.CharField(32, null=True)
+    reason_message = peewee.TextField(null=True)
+    reason_action = peewee.CharField(32, null=True)
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is not out."""
+        return Reason(self.reason_code, self.reason_message or "", self.reason_action) if self.reason_code else None
+
+    @property
+    def wakes_at(self) -> int | None:
+        """When its job has something to do: not before it is due, nor before X wants to hear from us again."""
+        return max((ms for ms in (self.due_at, self.next_attempt_at) if ms), default=None)
