@@ -58,7 +58,7 @@ def make_tables(*rows: type[Row]) -> None:
 def _add_columns(row: type[Row]) -> None:
     """Add the columns that a table from an older version lacks. All that came later may be empty or says DEFAULT.
 
-    Not with the migrator of peewee: on SQLite it makes the table anew, and dropping the old one deletes what refers to it.
+    Not with peewee's migrator: on SQLite it makes the table anew, and dropping the old one deletes what refers to it.
     """
     table = row._meta.table_name
     have = {column.name for column in database.get_columns(table)}

@@ -108,8 +108,22 @@ def cancel(request: Request) -> Response:
     return changed(request, tweet, tweet.cancel())
 
 
+@with_database
+def send_now(request: Request) -> Response:
+    """POST /tweets/{job_id}/now: a scheduled one does not wait for its time."""
+    tweet = own_tweet(request)
+    return changed(request, tweet, tweet.send_now())
+
+
+@with_database
+def confirm(request: Request) -> Response:
+    """POST /tweets/{job_id}/there: the person found an uncertain one on X."""
+    tweet = own_tweet(request)
+    return changed(request, tweet, tweet.confirm())
+
+
 async def edit(request: Request) -> Response:
-    """PATCH /tweets/{job_id}: another text or time while it waits."""
+    """PATCH /tweets/{job_id}, or POST …/edit from a plain form: another text or time while it waits."""
     fields = await read_fields(request)
     return await run_in_threadpool(change, request, fields)
 
@@ -121,6 +135,9 @@ def change(request: Request, fields: Mapping[str, str]) -> Response:
     try:
         return changed(request, tweet, tweet.edit(text=fields.get("status"), at=read_time(fields)))
     except BadTweet as error:
+        if wants_page(request):
+            request.session["notice"] = error.message
+            return RedirectResponse("/", 303)
         raise pages.bad(error) from error
 
 
@@ -185,6 +202,9 @@ ROUTES = [
     Route("/tweets/{job_id}", cancel, methods=["DELETE"]),
     Route("/tweets/{job_id}/cancel", cancel, methods=["POST"]),
     Route("/tweets/{job_id}", edit, methods=["PATCH"]),
+    Route("/tweets/{job_id}/edit", edit, methods=["POST"]),
+    Route("/tweets/{job_id}/now", send_now, methods=["POST"]),
+    Route("/tweets/{job_id}/there", confirm, methods=["POST"]),
     Route("/tweets/{job_id}/retry", send_again, methods=["POST"]),
     Route("/livez", health.livez),
     Route("/healthz", health.healthz),

@@ -8,6 +8,14 @@ const words = composer && JSON.parse($("#words").textContent);
 const AGAIN = new Set(["failed", "missed", "uncertain"]);
 const REUSABLE = new Set(["failed", "missed", "cancelled"]);
 const ENDS = new Set(["sent", "failed", "uncertain", "cancelled", "missed"]);
+// What can be done to a tweet: the form's class, the request, the plain form's own address, and when it is offered.
+const DEEDS = {
+  cancel: { method: "DELETE", path: "", plain: "/cancel", offered: (tweet) => tweet.cancellable },
+  change: { method: "PATCH", path: "", plain: "/edit", offered: (tweet) => tweet.cancellable },
+  now: { method: "POST", path: "/now", plain: "/now", offered: (tweet) => tweet.state === "scheduled" },
+  found: { method: "POST", path: "/there", plain: "/there", offered: (tweet) => tweet.state === "uncertain" },
+  again: { method: "POST", path: "/retry", plain: "/retry", offered: (tweet) => AGAIN.has(tweet.state) },
+};
 const JSON_PLEASE = { Accept: "application/json" };
 
 // Times ---------------------------------------------------------------------------------------------------------------
@@ -56,15 +64,18 @@ function show(card, tweet) {
   $("use", card).setAttribute("href", `#i-${tweet.state}`);
   $(".word", card).textContent = tweet.time ? words[tweet.state] : inShort(tweet.state);
   stamp($("time", card), tweet.time);
+  if (tweet.text !== undefined) $(".text", card).textContent = tweet.text;
+  if (!$(".edit", card).open) $(".change textarea", card).value = $(".text", card).textContent;
   explain(card, tweet.reason);
   $(".there", card).hidden = !tweet.tweet_url;
   $(".there", card).href = tweet.tweet_url ?? "";
   $(".reuse", card).hidden = !REUSABLE.has(tweet.state);
   $(".reuse", card).href = `/?text_of=${tweet.job_id}`;
-  $(".cancel", card).hidden = !tweet.cancellable;
-  $(".cancel", card).action = `/tweets/${tweet.job_id}/cancel`;
-  $(".again", card).hidden = !AGAIN.has(tweet.state);
-  $(".again", card).action = `/tweets/${tweet.job_id}/retry`;
+  for (const [name, deed] of Object.entries(DEEDS)) {
+    const form = $(`.${name}`, card);
+    form.action = `/tweets/${tweet.job_id}${deed.plain}`;
+    (form.closest("details") ?? form).hidden = !deed.offered(tweet);
+  }
   if (changed) announce(card);
 }
 
@@ -142,20 +153,24 @@ function reached(card) {
   if (unreached.size === 0) $("#lost").textContent = "";
 }
 
-// Cancel and Send again. Why it did not work stays until the next try, whatever is found out about the tweet meanwhile.
+// Cancel, Edit, Send now and the like. Why it did not work stays until the next try, whatever is found out about the tweet meanwhile.
 async function act(event) {
-  if (!event.target.matches(".cancel, .again")) return;
+  const deed = DEEDS[event.target.className];
+  if (!deed) return;
   event.preventDefault();
   const card = event.target.closest(".card");
-  const [path, method] = event.target.matches(".cancel") ? ["", "DELETE"] : ["/retry", "POST"];
+  const body = deed.method === "PATCH" ? new URLSearchParams(new FormData(event.target)) : null;
   const note = (text) => ($(".note", card).textContent = text);
   try {
-    const answer = await fetch(`/tweets/${card.dataset.job}${path}`, { method, headers: JSON_PLEASE });
-    const body = await answer.json();
-    note(answer.ok || answer.status === 404 ? "" : body.error.message);
-    if (answer.ok) show(card, body);
-    else if (answer.status === 404) explain(card, body.error);
-    else look(card);
+    const request = { method: deed.method, body, headers: JSON_PLEASE };
+    const answer = await fetch(`/tweets/${card.dataset.job}${deed.path}`, request);
+    const told = await answer.json();
+    note(answer.ok || answer.status === 404 ? "" : told.error.message);
+    if (answer.ok) {
+      $(".edit", card).open = false;
+      show(card, told);
+    } else if (answer.status === 404) explain(card, told.error);
+    else if (answer.status !== 422) look(card);
     place(card);
     if (answer.ok) follow(card);
   } catch {
@@ -233,7 +248,6 @@ function startComposer() {
     const card = $("#card").content.firstElementChild.cloneNode(true);
     card.classList.add("new");
     card.dataset.state = "";
-    $(".text", card).textContent = tweet.text;
     show(card, tweet);
     place(card);
     follow(card);
@@ -328,6 +342,11 @@ function weight(text) {
 
 $$("time[datetime]").forEach((time) => stamp(time, Date.parse(time.dateTime)));
 if (composer) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const template of [document, $("template#card").content]) {
+    $$(".change [name=tz]", template).forEach((input) => (input.value = zone));
+    $$(".change .zone", template).forEach((shown) => (shown.textContent = zone));
+  }
   $$(".card").forEach((card) => follow(card));
   $(".lists").addEventListener("submit", act);
   startComposer();

@@ -238,6 +238,29 @@ def test_a_scheduled_tweet_can_be_cancelled(desk: Desk) -> None:
     assert desk.published("On second thoughts") == []
 
 
+def test_a_scheduled_tweet_is_edited_and_sent_now(desk: Desk) -> None:
+    """In place, with the words it had in the form; then it does not wait, and X gets the new words, once."""
+    page = desk.sign_in("ada")
+    page.get_by_text("Send later").click()
+    write(page, "Frist words")
+    waiting = page.locator("#upcoming .card").first
+    before = waiting.get_attribute("data-job")
+    waiting.locator(".edit summary").click()
+    expect(waiting.get_by_label("Text")).to_have_value("Frist words")
+    waiting.get_by_label("Text").fill(" ")
+    waiting.get_by_role("button", name="Save").click()
+    expect(waiting.locator(".note")).to_contain_text("nothing to tweet")
+    waiting.get_by_label("Text").fill("First words")
+    waiting.get_by_role("button", name="Save").click()
+    expect(waiting.locator(".text")).to_have_text("First words")
+    expect(waiting.locator(".note")).to_be_empty()
+    waiting.get_by_role("button", name="Send now").click()
+    expect(card(page, "First words", "sent")).to_be_visible(timeout=SLOW)
+    assert card(page, "First words", "sent").get_attribute("data-job") == before
+    assert (len(desk.published("First words")), desk.published("Frist words")) == (1, [])
+    forgive(desk, "422")
+
+
 def test_what_was_typed_is_never_lost(desk: Desk) -> None:
     """A refusal leaves the text; a reload brings it back; sent, it is gone from the draft."""
     page, text = desk.sign_in("ada"), "Too long " * 40
@@ -311,7 +334,12 @@ def test_without_javascript_it_works_too(desk: Desk) -> None:
     page.get_by_text("Send later").click()
     page.get_by_label("Date and time").fill(time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() + 7200)))
     write(page, "Later by hand")
-    card(page, "Later by hand", "scheduled").get_by_role("button", name="Cancel").click()
+    later = card(page, "Later by hand", "scheduled")
+    later.locator(".edit summary").click()
+    later.get_by_label("Text").fill("Later by hand, corrected")
+    later.get_by_role("button", name="Save").click()
+    expect(later.locator(".text")).to_have_text("Later by hand, corrected")
+    later.get_by_role("button", name="Cancel").click()
     expect(card(page, "Later by hand", "cancelled")).to_be_visible()
     write(page, "x" * 281)
     expect(page.locator("#trouble")).to_contain_text("281")

@@ -670,6 +670,32 @@ def test_text_and_time_can_be_changed_while_it_waits(site: Site) -> None:
     assert (bad.status_code, bad.json()["error"]["code"]) == (422, "empty")
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_send_now_and_it_is_there(site: Site, plain: bool) -> None:
+    """By fetch or by plain forms: a scheduled one goes at once under its id, an uncertain one is sent; again is 409."""
+    ada, headers = site.person(), PAGE if plain else {}
+    job_id = tweet(ada, at=local(3600), tz="UTC")["job_id"]
+    for path, state in (("now", "queued"), ("there", "sent")):
+        if path == "there":
+            with models.database.connection_context():
+                row(job_id).start_sending()
+                row(job_id).record_uncertain(reason("no_look"))
+        codes = [ada.post(f"/tweets/{job_id}/{path}", headers=headers).status_code for _ in range(2)]
+        assert (codes, row(job_id).state) == ([303, 303] if plain else [200, 409], state)
+
+
+def test_a_plain_form_edits_and_says_what_is_wrong(site: Site) -> None:
+    """POST …/edit does what PATCH does; a text that X would refuse changes nothing and is explained on the page."""
+    ada = site.person()
+    job_id = tweet(ada, at=local(3600), tz="UTC")["job_id"]
+    due_at = row(job_id).due_at
+    for text in ("Better words", "x" * 281):
+        answer = ada.post(f"/tweets/{job_id}/edit", data={"status": text, "at": "", "tz": "UTC"}, headers=PAGE)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (row(job_id).text, row(job_id).due_at) == ("Better words", due_at)
+    assert "281 characters" in ada.get("/").text
+
+
 def test_a_failed_tweet_can_be_sent_again(site: Site) -> None:
     """A new job id; the old one still answers, with the tweet as it is now. What was sent is not sent again."""
     ada = site.person()
