@@ -209,7 +209,9 @@ class Storm:
         verdict = check(self.evidence)
         verdict.broken += self.broken
         verdict.broken += [
-            f"a fault of ours in {log.name}" for log in self.folder.glob("queue-*.log") if _stumbled(log)
+            f"a fault of ours in {log.name}: {said}"
+            for log in self.folder.glob("queue-*.log")
+            if (said := _stumbled(log))
         ]
         verdict.broken += leaks(self.crew.redis, before)
         return verdict
@@ -263,6 +265,8 @@ class Storm:
                 process.signal(signal.SIGCONT)
             return None
         self.down |= set(fault.slots)
+        if fault.kind == "leaves and starts":  # before it works nobody answers a SIGTERM but Python
+            wait_until(lambda: all(" work " in process.log or not process.alive for process in hit), 20)
         began = time.time()
         for process in hit:
             process.signal(signal.SIGKILL if fault.kind == "kill -9" else signal.SIGTERM)
@@ -370,9 +374,11 @@ class Storm:
                     self.down.add(slot)
 
 
-def _stumbled(log: Path) -> bool:
-    text = log.read_text(errors="replace")
-    return "stumbles" in text or "timekeeper:" in text
+def _stumbled(log: Path) -> str:
+    """What a worker says of an error that is its own, with where it happened."""
+    lines = log.read_text(errors="replace").splitlines()
+    at = next((at for at, line in enumerate(lines) if "stumbles" in line or "timekeeper:" in line), None)
+    return "" if at is None else " / ".join(line.strip() for line in lines[at : at + 40])
 
 
 def leaks(redis: Any, before: int, patience: float = 10) -> list[str]:
