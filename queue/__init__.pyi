@@ -24,6 +24,7 @@ from .face import Worker as Worker
 from .face import cancel as cancel
 from .face import connect as connect
 from .face import current_job as current_job
+from .face import discard as discard
 from .face import enqueue as enqueue
 from .face import enqueue_at as enqueue_at
 from .face import enqueue_in as enqueue_in

@@ -62,7 +62,7 @@ def workers(jobs: JobQueue, _: argparse.Namespace) -> None:
 
 
 def act(jobs: JobQueue, given: argparse.Namespace) -> None:
-    """Revive or cancel a job, pause or resume a list, and print what came of it."""
+    """Revive, discard or cancel a job, pause or resume a list, and print what came of it."""
     answer = getattr(jobs, given.command)(given.id)
     print(answer or f"{given.command}d {given.id}")
     if answer in {"too late", "unknown"}:
@@ -103,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     command("show", show, "all that is known about a job", "ID")
     command("dead", dead, "the newest dead jobs").add_argument("--most", type=_count, default=50, metavar="N")
     command("revive", act, "make a dead job pending again", "ID")
+    command("discard", act, "forget a dead job", "ID")
     command("cancel", act, "cancel a job, or ask a running one to stop", "ID")
     command("pause", act, "stop taking from a list").add_argument("id", metavar="LIST")
     command("resume", act, "take from it again").add_argument("id", metavar="LIST")

@@ -19,6 +19,7 @@ NAMES = (
     "cancel",
     "reschedule",
     "revive",
+    "discard",
     "connect",
     "pause",
     "resume",

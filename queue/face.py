@@ -30,6 +30,7 @@ __all__ = [
     "cancel",
     "connect",
     "current_job",
+    "discard",
     "enqueue",
     "enqueue_at",
     "enqueue_in",
@@ -83,6 +84,10 @@ def revive(job_id: str) -> str:
     return connected().revive(job_id)
 
 
+def discard(job_id: str) -> str:
+    return connected().discard(job_id)
+
+
 def pause(name: str) -> None:
     connected().pause(name)
 
@@ -101,6 +106,7 @@ for _function in (
     cancel,
     reschedule,
     revive,
+    discard,
     pause,
     resume,
 ):

@@ -127,6 +127,13 @@ class JobQueue:
         """Make a dead job pending again. Returns "revived", "too late" or "unknown"."""
         return self._text("revive", job_id)
 
+    def discard(self, job_id: str) -> str:
+        """Forget a dead job within the hour, of any id. Returns "discarded", "too late" or "unknown"."""
+        try:
+            return text(self._call("discard", job_id))
+        except UnicodeEncodeError:  # no id of ours
+            return "unknown"
+
     def pause(self, name: str) -> None:
         """Stop taking from a list, in all workers. What runs goes on, what comes waits."""
         self.wire.call("SADD", keys.paused(self.ns), checked_list(name))

@@ -35,6 +35,7 @@ class Mutant(NamedTuple):
 COMMON, TAKE, RECLAIM, RELEASE = "lua/common.lua", "lua/take.lua", "lua/reclaim.lua", "lua/release.lua"
 BEAT, BURY, CANCEL, ENQUEUE = "lua/beat.lua", "lua/bury.lua", "lua/cancel.lua", "lua/enqueue.lua"
 RETRY, RESCHEDULE, REVIVE = "lua/retry.lua", "lua/reschedule.lua", "lua/revive.lua"
+DISCARD = "lua/discard.lua"
 JOBS, WIRE, HANDS, WORKER, TIME, RUN = "jobs.py", "wire.py", "hands.py", "worker.py", "timekeeper.py", "run.py"
 
 OWNERSHIP = [
@@ -79,6 +80,7 @@ OWNERSHIP = [
     Mutant("promote what is not scheduled", TAKE, 'elseif job[1] == "scheduled" then', "else"),
     Mutant("reschedule what is not scheduled", RESCHEDULE, 'if job[1] ~= "scheduled" then return "too late" end'),
     Mutant("revive what is not dead", REVIVE, 'if job[1] ~= "dead" then return "too late" end'),
+    Mutant("discard what is not dead", DISCARD, 'if job[1] and job[1] ~= "dead" then return "too late" end'),
     Mutant("cancel what has ended", CANCEL, 'else\n  return "too late"', "else\n  to_cancelled(id)"),
     Mutant("enqueue over what exists", ENQUEUE, 'if kind ~= "hash" then', "if true then"),
     Mutant(

@@ -287,7 +287,8 @@ NONSENSE: list[tuple[tuple[str, ...], str]] = [  # what is typed, a word of the 
     (("show", "nobody"), "never enqueued"),
     *((("show", job_id), "") for job_id in ODD_IDS),
     *(((verb, job_id), "job id") for verb in ("cancel", "revive") for job_id in ODD_IDS),
-    *(((verb, "nobody"), "unknown") for verb in ("cancel", "revive")),
+    *(((verb, "nobody"), "unknown") for verb in ("cancel", "revive", "discard")),
+    *((("discard", job_id), "unknown") for job_id in ODD_IDS),
     *(((verb, name), "list's name") for verb in ("pause", "resume") for name in ["", "a b", "\udcff", "a:b", "x" * 65]),
     (("work",), "MODULE"),
     (("work", "no_such_module"), "no module"),
@@ -404,6 +405,7 @@ def test_the_terminal_names_a_key_of_a_wrong_type(
         ["workers"],
         ["show", "a"],
         ["revive", "a"],
+        ["discard", "a"],
         ["cancel", "a"],
         ["pause", "default"],
     ):

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from .conftest import Start
-from .helpers import Clock, Look, add, finish, running, take, take_one, tokens
+from .helpers import Clock, Look, add, buried, finish, running, take, take_one, tokens
 
 both = pytest.mark.parametrize("kind", ["redis7", "redis62"])
 
@@ -87,6 +87,17 @@ def test_a_full_redis_drains(full: Any, clock: Clock) -> None:
     left = [take_one(jobs) for _ in range(10)]
     assert jobs.finish("ann", [(*token, 60_000, '"ok"') for token in left]) == []
     assert (look.pending(), look.running(), look.scheduled()) == ([], [], {})
+
+
+@both
+def test_discard_makes_room_in_a_full_redis(full: Any) -> None:
+    """The dead are the first that an operator can do without."""
+    jobs, look = full
+    buried(jobs)
+    fill(look)
+
+    assert [jobs.discard("a"), jobs.discard("a")] == ["discarded", "discarded"]
+    assert look.dead() == []
 
 
 @both

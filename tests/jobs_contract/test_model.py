@@ -49,7 +49,7 @@ ARROWS = {
     "scheduled": {"scheduled", "pending", "cancelled"},
     "pending": {"running", "cancelled"},
     "running": {"done", "dead", "scheduled", "pending", "cancelled"},
-    "dead": {"pending"},
+    "dead": {"pending", "cancelled"},
 }
 PLACES = ("pending:", "running:", "scheduled", "dead")
 HOMES = {"pending": "pending:{0.queue}", "running": "running:{0.worker}", "scheduled": "scheduled", "dead": "dead"}
@@ -111,6 +111,7 @@ class Entry:
     due: int = 0
     finished: int = 0
     stop: bool = False
+    discarded: bool = False
     lasting: bool = True  # its hash has no TTL
     missing: set[str] = field(default_factory=set)  # fields that somebody removed
 
@@ -310,6 +311,21 @@ class Model:
         entry.failures, entry.crashes, entry.lasting = 0, 0, True
         self._wait(job_id)
         return "revived"
+
+    def discard(self, job_id: str) -> str:
+        """Return one of three words."""
+        entry = self.jobs.get(job_id)
+        if entry and entry.state == "cancelled" and entry.discarded:
+            return "discarded"
+        if entry and entry.state and entry.state != "dead":
+            return "too late"
+        if job_id in self.dead:
+            self.dead.remove(job_id)
+        if entry is None or not entry.state:
+            return "unknown"
+        self._end(entry, "cancelled")
+        entry.discarded = True
+        return "discarded"
 
     def pause(self, name: str) -> None:
         """Stop taking from a list."""
@@ -522,12 +538,12 @@ class Machine(RuleBasedStateMachine):
     def questions(self) -> list[tuple[str, str]]:
         """Return what can be asked of which job: mostly what makes sense in its state."""
         ids = self.plain() or ["a"]
-        odd = [(verb, ids[self.clock.now % len(ids)]) for verb in ("cancel", "reschedule", "revive")]
+        odd = [(verb, ids[self.clock.now % len(ids)]) for verb in ("cancel", "reschedule", "revive", "discard")]
         fit = {
             "scheduled": ("reschedule", "cancel"),
             "pending": ("cancel",),
             "running": ("cancel",),
-            "dead": ("revive",),
+            "dead": ("revive", "discard"),
         }
         return odd + [(verb, one) for one in self.plain() for verb in fit.get(self.model.jobs[one].state, ())]
 

@@ -189,6 +189,7 @@ def test_redis_away_is_said_within_two_seconds(nowhere: JobQueue) -> None:
         lambda: nowhere.cancel("a"),
         lambda: nowhere.reschedule("a", 1),
         lambda: nowhere.revive("a"),
+        lambda: nowhere.discard("a"),
         lambda: nowhere.pause("default"),
         lambda: nowhere.resume("default"),
     ]

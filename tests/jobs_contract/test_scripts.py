@@ -28,6 +28,7 @@ def test_script_flush_between_any_two_steps(jobs: JobQueue, look: Look, clock: C
         lambda: jobs.revive(look.dead()[0]),
         lambda: jobs.cancel(again()[0]),
         lambda: held(jobs),
+        lambda: jobs.discard("a"),
         lambda: clock.advance(16),
         lambda: jobs.reclaim(),
         lambda: jobs.cancel("b"),

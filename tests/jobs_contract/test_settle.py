@@ -1,4 +1,4 @@
-"""How jobs end: finish, retry, snooze, bury, release; and what can be done with them by hand: revive, reschedule."""
+"""How jobs end: finish, retry, snooze, bury, release; and by hand: revive, discard, reschedule."""
 
 from datetime import UTC, datetime
 from queue import JobQueue, named
@@ -227,6 +227,46 @@ def test_a_bad_entry_cannot_be_revived(jobs: JobQueue, look: Look) -> None:
 
     assert jobs.revive("junk") == "unknown"
     assert look.dead() == ["junk"]
+
+
+def test_discard_forgets_a_dead_job(jobs: JobQueue, look: Look) -> None:
+    """It lies in no list, never runs, can be asked for an hour long, and a repeat gets the same answer."""
+    buried(jobs)
+    buried(jobs, "b")
+
+    assert [jobs.discard("a"), jobs.discard("a")] == ["discarded", "discarded"]
+    assert (look.dead(), look.pending(), take(jobs)) == (["b"], [], [])
+    job = jobs.status("a")
+    assert job is not None
+    assert (job.state, job.reason, job.error) == ("cancelled", "discarded", "an error")
+    assert 0 < look.ttl("a") <= 3600 * 1000
+    assert jobs.revive("a") == "too late"
+
+
+def test_discard_says_what_it_did_not_do(jobs: JobQueue, look: Look) -> None:
+    """What is not dead stays as it is, also what was cancelled otherwise."""
+    add(jobs, "a", "off")
+    jobs.cancel("off")
+    before = look.dump()
+    assert [jobs.discard(job_id) for job_id in ("a", "off", "nobody", "\ud800")] == [
+        *["too late"] * 2,
+        *["unknown"] * 2,
+    ]
+    assert look.dump() == before
+    take(jobs)
+    assert jobs.discard("a") == "too late"
+
+
+@pytest.mark.parametrize("junk", ["junk", "a b", "x" * 200])
+def test_discard_takes_any_entry(jobs: JobQueue, look: Look, junk: str) -> None:
+    """Bad entries, whatever they are called, and ids whose hash has expired."""
+    look.raw.lpush("{queue}:pending:default", junk)
+    take(jobs)
+    look.raw.rpush("{queue}:dead", "expired")
+
+    first, _ = look.dead()
+    assert (jobs.discard(first), jobs.discard("expired")) == ("discarded", "unknown")
+    assert look.dead() == []
 
 
 @pytest.mark.parametrize("when", [START / 1000 + 7, datetime.fromtimestamp(START / 1000 + 7, UTC)])

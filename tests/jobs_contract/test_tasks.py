@@ -202,6 +202,7 @@ def test_the_functions_of_the_module(face: JobQueue, look: Look, own_registry: R
     assert (job.args, queue.is_complete(first)) == (["Ada"], False)
     assert queue.reschedule(later[0], 4_000_000_001) == "rescheduled"
     assert (queue.cancel(later[0]), queue.cancel("nobody"), queue.revive(first)) == ("cancelled", "unknown", "too late")
+    assert (queue.discard(first), queue.discard("nobody")) == ("too late", "unknown")
     queue.pause("low")
     assert face.take("ann", queues=["low"]).ids == []
     queue.resume("low")
