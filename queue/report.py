@@ -1,12 +1,21 @@
 """What lies in the queue, for people and dashboards. Reads only; the core does not need it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from . import keys
-from .job import Job, text
+from .job import Job, read, text
 from .jobs import JobQueue
+
+SOON = 60_000  # ms
+FRONT = 20  # jobs at the front of a list of which one tells since when it waits
+FIELDS = (  # of a job, without what may be long and belongs to its task
+    *("state", "task", "queue", "attempt", "failures", "crashes", "worker", "error", "reason"),
+    *("enqueued_at", "due_at", "started_at", "finished_at"),
+)
+Look = TypeVar("Look", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,45 +24,69 @@ class Overview:
 
     now: int
     pending: dict[str, int]  # list -> jobs that wait
-    oldest: dict[str, int]  # list -> when the next one to be taken was enqueued
+    oldest: dict[str, int]  # list -> since when the next one to be taken waits
     paused: list[str]
     scheduled: int
+    due_soon: int  # within a minute, or late
     next_due: int | None
     running: int
     dead: int
     workers: int
+    busy: int  # threads of living workers that run a job
+    served: set[str]  # lists that a living worker takes from
     last_hour: dict[str, int]  # taken, done, retried, dead, reclaimed; waited in ms
 
 
-def overview(jobs: JobQueue) -> Overview:
-    """Count everything. The names of lists are found by a SCAN: for people, not for a hot path."""
-    view: Overview = jobs.wire.guarded(lambda: _overview(jobs))
-    return view
+def _typed(look: Look) -> Look:
+    """Raise what redis-py raises as our errors."""
+
+    @wraps(look)
+    def typed(jobs: JobQueue, *args: Any, **kwargs: Any) -> Any:
+        return jobs.wire.guarded(lambda: look(jobs, *args, **kwargs))
+
+    return typed  # type: ignore[return-value]
 
 
-def _overview(jobs: JobQueue) -> Overview:
-    redis, ns = jobs.redis, jobs.ns
-    now = clock(jobs)
-    prefix = keys.pending(ns, "")
-    names = sorted(text(key)[len(prefix) :] for key in redis.scan_iter(match=_literal(prefix) + "*", count=1000))
-    next_due = redis.zrange(keys.scheduled(ns), 0, 0, withscores=True)
-    fronts = {name: redis.lindex(keys.pending(ns, name), -1) for name in names}
-    oldest = {name: jobs.status(text(front)) for name, front in fronts.items() if front is not None}
-    known = workers(jobs)
+@_typed
+def overview(jobs: JobQueue, lists: Iterable[str] | None = None) -> Overview:
+    """Count everything: these lists, those that workers take from, those paused. Without names a SCAN of the whole
+    database finds them: for people, not for a look every few seconds."""
+    redis, ns, now = jobs.redis, jobs.ns, clock(jobs)
+    known, paused = workers(jobs), {text(name) for name in redis.smembers(keys.paused(ns))}
+    alive = [worker for worker in known if worker["lease_ms"] > 0]
+    served = {name for worker in alive for name in worker.get("lists", "").split(",") if name}
+    names = sorted(_scan(jobs) if lists is None else {*lists, *served, *paused})
+    next_due: Any = redis.zrange(keys.scheduled(ns), 0, 0, withscores=True)
     return Overview(
         now=now,
         pending={name: redis.llen(keys.pending(ns, name)) for name in names},
-        oldest={name: job.enqueued_at for name, job in oldest.items() if job and job.enqueued_at},
-        paused=sorted(text(name) for name in redis.smembers(keys.paused(ns))),
+        oldest={name: since for name in names if (since := _waits_since(jobs, name))},
+        paused=sorted(paused),
         scheduled=redis.zcard(keys.scheduled(ns)),
+        due_soon=redis.zcount(keys.scheduled(ns), "-inf", now + SOON),
         next_due=_whole(next_due[0][1]) if next_due else None,
         running=sum(redis.llen(keys.running(ns, worker["name"])) for worker in known),
         dead=redis.llen(keys.dead(ns)),
-        workers=sum(worker["lease_ms"] > 0 for worker in known),
-        last_hour=_counts(jobs, now, 60),
+        workers=len(alive),
+        busy=sum(_whole(worker.get("busy", 0)) for worker in alive),
+        served=served,
+        last_hour=total(minutes(jobs)),
     )
 
 
+def _scan(jobs: JobQueue) -> set[str]:
+    prefix = keys.pending(jobs.ns, "")
+    return {text(key)[len(prefix) :] for key in jobs.redis.scan_iter(match=_literal(prefix) + "*", count=1000)}
+
+
+def _waits_since(jobs: JobQueue, name: str) -> int | None:
+    """Return the moment since which the front of a list waits. One that was given back or revived does not tell."""
+    front: Any = jobs.redis.lrange(keys.pending(jobs.ns, name), -FRONT, -1)
+    told = (job for job in _read(jobs, front[::-1]) if job.state == "pending" and (job.due_at or not job.attempt))
+    return next((max(job.enqueued_at or 0, job.due_at or 0) for job in told), None) or None
+
+
+@_typed
 def workers(jobs: JobQueue) -> list[dict[str, Any]]:
     """Return the registered workers: name, ms until the lease ends (past: negative), and their own words."""
     now, found = clock(jobs), []
@@ -65,12 +98,56 @@ def workers(jobs: JobQueue) -> list[dict[str, Any]]:
     return found
 
 
-def dead(jobs: JobQueue, most: int = 50) -> Iterator[Job]:
+@_typed
+def dead(jobs: JobQueue, most: int = 50) -> list[Job]:
     """Return the newest dead jobs. An id whose job is no longer dead is passed over."""
-    for job_id in jobs.redis.lrange(keys.dead(jobs.ns), 0, most - 1):
-        job = jobs.status(text(job_id))
-        if job and job.state == "dead":
-            yield job
+    ids: Any = jobs.redis.lrange(keys.dead(jobs.ns), 0, most - 1)
+    return [job for job in _read(jobs, ids) if job.state == "dead"]
+
+
+@_typed
+def oldest_dead(jobs: JobQueue, most: int) -> list[str]:
+    """Return the ids of the dead, the oldest first, whether or not their jobs are still dead."""
+    ids: Any = jobs.redis.lrange(keys.dead(jobs.ns), -most, -1)
+    return [text(job_id) for job_id in reversed(ids)]
+
+
+@_typed
+def scheduled(jobs: JobQueue, most: int = 50) -> list[Job]:
+    """Return the jobs that are due next, the first one first."""
+    ids: Any = jobs.redis.zrange(keys.scheduled(jobs.ns), 0, most - 1)
+    return [job for job in _read(jobs, ids) if job.state == "scheduled"]
+
+
+@_typed
+def running(jobs: JobQueue, most: int = 50) -> list[Job]:
+    """Return jobs that workers hold, of each worker those it took last, the longest running first."""
+    with jobs.redis.pipeline(transaction=False) as pipe:
+        names: Any = jobs.redis.zrange(keys.workers(jobs.ns), 0, most - 1)
+        for worker in names:
+            pipe.lrange(keys.running(jobs.ns, text(worker)), 0, most - 1)
+        ids = [job_id for held in pipe.execute() for job_id in held][:most]
+    found = (job for job in _read(jobs, ids) if job.state == "running")
+    return sorted(found, key=lambda job: job.started_at or 0)
+
+
+@_typed
+def minutes(jobs: JobQueue, count: int = 60) -> list[dict[str, int]]:
+    """Return what was counted in each of the last minutes, the present one last."""
+    now = clock(jobs) // 60_000
+    with jobs.redis.pipeline(transaction=False) as pipe:
+        for minute in range(now - count + 1, now + 1):
+            pipe.hgetall(keys.stats(jobs.ns, minute))
+        return [{text(name): _whole(value) for name, value in counts.items()} for counts in pipe.execute()]
+
+
+def total(counted: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Return the sums of some minutes."""
+    sums: dict[str, int] = {}
+    for counts in counted:
+        for name, value in counts.items():
+            sums[name] = sums.get(name, 0) + value
+    return sums
 
 
 def clock(jobs: JobQueue) -> int:
@@ -79,15 +156,18 @@ def clock(jobs: JobQueue) -> int:
     return second * 1000 + micro // 1000
 
 
-def _counts(jobs: JobQueue, now: int, minutes: int) -> dict[str, int]:
-    total: dict[str, int] = {}
+def _read(jobs: JobQueue, ids: Sequence[Any]) -> list[Job]:
+    """Return the jobs that are there, without their arguments and results. What makes no sense is passed over."""
     with jobs.redis.pipeline(transaction=False) as pipe:
-        for minute in range(now // 60_000 - minutes + 1, now // 60_000 + 1):
-            pipe.hgetall(keys.stats(jobs.ns, minute))
-        for counts in pipe.execute():
-            for field, value in counts.items():
-                total[text(field)] = total.get(text(field), 0) + _whole(value)
-    return total
+        for job_id in ids:
+            pipe.hmget(keys.job(jobs.ns, text(job_id)), FIELDS)
+        rows = pipe.execute(raise_on_error=False)
+    found = (
+        read(text(job_id), {name: value for name, value in zip(FIELDS, row, strict=True) if value is not None})
+        for job_id, row in zip(ids, rows, strict=True)
+        if isinstance(row, list)
+    )
+    return [job for job in found if job]
 
 
 def _whole(value: Any) -> int:
