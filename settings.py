@@ -41,6 +41,7 @@ EXPECTED = {
     "SESSION_SECRET": "at least 32 characters that nobody can guess: openssl rand -hex 32",
     "TOKEN_KEYS": "Fernet keys or 64 hex digits each, newest first, with commas between: openssl rand -hex 32",
     "ADMIN_IDS": "X user ids (numbers, not handles) with commas between, or nothing",
+    "METRICS_TOKEN": "16 or more ASCII characters that nobody can guess, or nothing: then there is no /metrics",
     "WORKER_THREADS": "a number from 1 to 1000",
     "WORKER_QUEUES": "names of lists, most urgent first, with commas between: letters, digits or any of _ . -",
     "LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
@@ -74,7 +75,7 @@ PRODUCTION = {
     "X_API_URL": X_ITSELF,
     "X_SITE_URL": "https://x.com",
 }
-SECRET = {"X_CONSUMER_KEY", "X_CONSUMER_SECRET", "SESSION_SECRET", "TOKEN_KEYS"}
+SECRET = {"X_CONSUMER_KEY", "X_CONSUMER_SECRET", "SESSION_SECRET", "TOKEN_KEYS", "METRICS_TOKEN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Settings:
     session_secret: Secret
     token_keys: tuple[Secret, ...]
     admin_ids: frozenset[str]
+    metrics_token: Secret
     worker_threads: int
     worker_queues: tuple[str, ...]
     log_level: str
@@ -117,8 +119,7 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
     """Read all settings. Exits with one line that names the variable, its value unless secret, and what to do."""
     read = _reader(process_environ if environ is None else environ, data)
     production = read.text("ENV") == "production"
-    web = "https" if production else "https?"
-    own_key = "(?!sandbox-).+" if production else ".+"
+    web, own_key = ("https", "(?!sandbox-).+") if production else ("https?", ".+")
     redis_url, redis_options = _redis(read)
     return Settings(
         env=read.text("ENV"),
@@ -136,6 +137,7 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
         session_secret=Secret(read.text("SESSION_SECRET", ".{32,}")),
         token_keys=read.keys("TOKEN_KEYS"),
         admin_ids=frozenset(read.words("ADMIN_IDS", "[0-9]{1,20}")),
+        metrics_token=Secret(read.text("METRICS_TOKEN", "|[!-~]{16,}")),
         worker_threads=read.number("WORKER_THREADS", 1000),
         worker_queues=read.words("WORKER_QUEUES", NAME),
         log_level=read.text("LOG_LEVEL", "DEBUG|INFO|WARNING|ERROR"),

@@ -27,9 +27,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+import admin
 import alarm
 import guard
-import health
+import metrics
 import models
 import pages
 import settings as configuration
@@ -197,7 +198,7 @@ ROUTES = [
     Route("/login", sign_in.login, methods=["POST"]),
     Route("/oauth/callback", sign_in.callback),
     Route("/logout", sign_in.logout, methods=["POST"]),
-    Route("/tweets", post_tweet, methods=["GET", "POST"]),
+    Route("/tweets", metrics.timed(post_tweet), methods=["GET", "POST"]),
     Route("/status/{job_id}", status),
     Route("/tweets/{job_id}", cancel, methods=["DELETE"]),
     Route("/tweets/{job_id}/cancel", cancel, methods=["POST"]),
@@ -206,8 +207,7 @@ ROUTES = [
     Route("/tweets/{job_id}/now", send_now, methods=["POST"]),
     Route("/tweets/{job_id}/there", confirm, methods=["POST"]),
     Route("/tweets/{job_id}/retry", send_again, methods=["POST"]),
-    Route("/livez", health.livez),
-    Route("/healthz", health.healthz),
+    *admin.ROUTES,
     Mount("/static", StaticFiles(directory=Path(__file__).resolve().parent / "static")),
 ]
 

@@ -32,7 +32,8 @@ class Overview:
     running: int
     dead: int
     workers: int
-    busy: int  # threads of living workers that run a job
+    threads: int  # of living workers
+    busy: int  # of those, at a job
     served: set[str]  # lists that a living worker takes from
     last_hour: dict[str, int]  # taken, done, retried, dead, reclaimed; waited in ms
 
@@ -68,6 +69,7 @@ def overview(jobs: JobQueue, lists: Iterable[str] | None = None) -> Overview:
         running=sum(redis.llen(keys.running(ns, worker["name"])) for worker in known),
         dead=redis.llen(keys.dead(ns)),
         workers=len(alive),
+        threads=sum(_whole(worker.get("threads", 0)) for worker in alive),
         busy=sum(_whole(worker.get("busy", 0)) for worker in alive),
         served=served,
         last_hour=total(minutes(jobs)),
