@@ -119,7 +119,8 @@ class Worker:
     def _leave(self, but: Run | None = None) -> None:
         """Settle what ended, release the rest to the front and sign off: the last thing before leaving."""
         own = self.jobs.sibling(FAREWELL)  # the others may hang
-        locks = [lock for lock in (self.lead, self.settle_lock) if lock.acquire(timeout=FAREWELL)]  # nothing in flight
+        users = {self.lead: self.leading, self.settle_lock: self.settling}
+        locks = [lock for lock in users if lock.acquire(timeout=FAREWELL)]  # nothing in flight
         try:
             if self.asked and len(locks) == 2:
                 with suppress(QueueError):  # what it brings, heard or not, goes back with the rest
@@ -135,10 +136,12 @@ class Worker:
         except QueueError as error:
             log.warning("leave %s without a word, the end of the lease will tell: %s", self.name, error)
         finally:
+            for jobs in (own, *(users[lock] for lock in locks)):  # not what a thread still waits on: it would stumble
+                jobs.close()
             for lock in locks:
                 lock.release()
-            for jobs in (own, self.leading, self.settling, self.beating):
-                jobs.close()
+            if not self.time.thread.is_alive():
+                self.beating.close()
 
     def _abandon(self, run: Run) -> None:
         self.stopping.set()
