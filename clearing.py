@@ -28,11 +28,11 @@ def unknown(settings: Settings, tweet: Tweet) -> None:
 
 def clear_up(settings: Settings, tweet: Tweet) -> None:
     """Look for it. Returns when it is sent, uncertain, or queued to be sent once more; else raises Snooze."""
-    began = tweet.sending_at or now_ms()
+    began = tweet.sending_at or tweet.created_at
     if (
         tweet.absent_from is None
     ):  # its worker died, or is frozen with a signed request that X takes until it is too old
-        tweet.record_unknown(began + settings.x_tolerance_seconds * 1000 + SLACK)
+        tweet.record_unknown((tweet.sending_at or now_ms()) + settings.x_tolerance_seconds * 1000 + SLACK)
     if tweet.next_attempt_at and tweet.next_attempt_at > now_ms():
         look_again(tweet, tweet.next_attempt_at)
     seen_at = now_ms()

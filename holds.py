@@ -4,7 +4,7 @@ from reasons import Reason, reason
 from tables import App, Person
 from times import now_ms
 
-FOR_EVER = 2**53  # ms: until the person signs in again
+FOR_EVER = 32_503_680_000_000  # ms: the year 3000, or until the person signs in again
 TRIAL = 30_000  # ms that one tweet has to find out whether the app may post again
 
 
@@ -17,7 +17,8 @@ def hold(user: Person, code: str, until: int) -> None:
 
 def hold_app(until: int) -> None:
     """Nobody's tweet goes to X until then; 0 ends that."""
-    App.insert(id=1).on_conflict_ignore().execute()
+    if until:
+        App.insert(id=1).on_conflict_ignore().execute()
     App.update(held_until=until).where(App.held_until != until).execute()
 
 

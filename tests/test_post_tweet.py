@@ -515,7 +515,9 @@ def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
     assert life.status(first)["reason"]["action"] == "sign_in"
     with working():
         for tweet in others:
-            assert reaches(life, tweet, "retrying")["reason"]["code"] == "waits_for_sign_in"
+            body = reaches(life, tweet, "retrying")
+            assert body["reason"]["code"] == "waits_for_sign_in"
+            assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 60_000)
         assert len(life.posts()) == 1
         life.sign_in()
         for tweet in others:
