@@ -7,6 +7,7 @@ away. That is logged and no error, since the row is what counts.
 import logging
 import queue
 from collections.abc import Callable
+from queue.hands import event
 
 import settings as configuration
 from settings import Settings
@@ -26,6 +27,7 @@ def connect(settings: Settings) -> None:
 def wake(tweet_id: int, job_id: str, at_ms: int | None) -> None:
     """Have the job run at this time, None is now. The same id again changes nothing, so this can be repeated."""
     job = queue.named("post_tweet", id=job_id)
+    log.info(event("wake", tweet=tweet_id, job=job_id, at=at_ms))
     if at_ms is None:
         _tell(job_id, lambda: queue.enqueue(job, tweet_id))
     else:
@@ -52,6 +54,6 @@ def _tell(job_id: str, call: Callable[[], object]) -> None:
         try:
             call()
         except queue.QueueError as error:
-            log.warning("job=%s: the tweet is stored, but the queue was not told: %s", job_id, error)
+            log.warning(event("untold", job=job_id, why=f"the tweet is stored, but the queue was not told: {error}"))
 
     database.after_commit(after_commit)

@@ -40,10 +40,10 @@ def clear_up(settings: Settings, tweet: Tweet) -> None:
     try:
         found = x_api.find(settings, tweet.user.credentials(), tweet.user.x_id, tweet.text, since)
     except (x_api.Refused, Unreadable) as error:
-        log.warning("uncertain tweet=%s job=%s: not allowed to look: %s", tweet.id, tweet.job_id, error)
+        log.warning(tweet.line("look", why=f"not allowed: {error}"))
         tweet.record_uncertain(reason("no_look"))
     except x_api.XError as error:
-        log.info("look tweet=%s job=%s: %s", tweet.id, tweet.job_id, error)
+        log.info(tweet.line("look", why=error))
         if seen_at > (tweet.absent_from or 0) + LOOKING:
             tweet.record_uncertain(reason("no_look"))
         else:

@@ -242,7 +242,7 @@ class Tweet(Post):
         changed = Tweet.update(**changes).where(Tweet.id == self.id, *conditions).execute()
         self.__data__.update(Tweet.get_by_id(self.id).__data__)
         if changed:
-            log.info("%s tweet=%s job=%s attempt=%s", self.state, self.id, self.job_id, self.attempts)
+            log.info(self.line(self.state, why=self.reason_code, x_tweet=self.x_tweet_id))
         return bool(changed)
 
 

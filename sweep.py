@@ -9,6 +9,7 @@ import queue
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from queue.hands import event
 
 import peewee
 
@@ -35,10 +36,10 @@ def sweep() -> dict[str, int]:
             for tweet in unfinished(now_ms() + AHEAD):
                 mended[mend(tweet)] += 1
     except (peewee.PeeweeException, queue.QueueError) as error:
-        log.warning("sweep ends early: %s", error)
+        log.warning(event("sweep", why=f"ends early: {error}"))
     found = {what: count for what, count in mended.items() if what != "well"}
     if found:
-        log.warning("sweep %s", found)
+        log.warning(event("sweep", **found))
     return found
 
 

@@ -3,6 +3,9 @@
 Times are milliseconds since 1970.
 """
 
+from queue.hands import event
+from typing import Any
+
 import peewee
 
 from reasons import Reason
@@ -64,6 +67,10 @@ class Post(Row):
     def reason(self) -> Reason | None:
         """Why it is not out."""
         return Reason(self.reason_code, self.reason_message or "", self.reason_action) if self.reason_code else None
+
+    def line(self, verb: str, **facts: Any) -> str:
+        """Return a line for the log about this tweet. It has no words of the person, and no token."""
+        return event(verb, tweet=self.id, job=self.job_id, attempt=self.attempts, **facts)
 
     @property
     def wakes_at(self) -> int | None:

@@ -50,7 +50,8 @@ def end(tweet: "Tweet", job: "Job") -> bool:
     # What X may have is looked for, under a new job id.
     ended = tweet.renew_job() if tweet.state == "sending" else tweet.record_failed(reason("stopped"))
     if ended:
-        log.warning("job=%s was %s (%s), but its tweet was not at an end", job.id, job.state, job.reason)
+        why = f"the job was {job.state} ({job.reason}), but its tweet not at an end"
+        log.warning(tweet.line("end", why=why))
     return ended
 
 

@@ -94,7 +94,7 @@ def publish(tweet: models.Tweet) -> None:
         holds.hold_app(0)
         refused(tweet, error)
     except x_api.Unknown as error:
-        log.warning("unknown tweet=%s job=%s attempt=%s: %s", tweet.id, tweet.job_id, tweet.attempts, error)
+        log.warning(tweet.line("unknown", why=error))
         clearing.unknown(settings, tweet)
     except BaseException:  # a time limit or a defect: X may have it
         clearing.unknown(settings, tweet)
@@ -116,7 +116,7 @@ def refused(tweet: models.Tweet, error: x_api.Refused) -> None:
 
 def record_sent(tweet: models.Tweet, x_tweet_id: str) -> None:
     """Write down that X has it, trying for some seconds: what is known shall not end as uncertain."""
-    log.info("X took tweet=%s as %s", tweet.id, x_tweet_id)
+    log.info(tweet.line("took", x_tweet=x_tweet_id))
     end = time.monotonic() + RECORD_WITHIN
     try:
         while True:
@@ -129,7 +129,8 @@ def record_sent(tweet: models.Tweet, x_tweet_id: str) -> None:
             with suppress(peewee.PeeweeException):
                 models.database.close()  # once broken it stays so; the next use opens another one
     except BaseException as error:
-        log.error("X took tweet=%s as %s, but that could not be written down: %s", tweet.id, x_tweet_id, error)
+        why = f"X took it, but that could not be written down: {error}"
+        log.error(tweet.line("unrecorded", x_tweet=x_tweet_id, why=why))
         raise
 
 

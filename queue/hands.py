@@ -2,12 +2,14 @@
 of yet. Threads share it without a lock: each change of a deque or a dict is one call."""
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from .errors import QueueError, Unavailable
+from .job import encode
 from .jobs import JobQueue, Token
 from .run import Run
 
@@ -26,6 +28,14 @@ class _Log(logging.LoggerAdapter[logging.Logger]):
 
 
 log = _Log(logging.getLogger("queue"))
+PLAIN = re.compile(r'[^\s"=]+')
+
+
+def event(verb: str, **facts: Any) -> str:
+    """Return a line for the log, the same for every transition: logfmt, what happened first. None is left out."""
+    pairs = ({"event": verb} | facts).items()
+    texts = ((name, str(value)) for name, value in pairs if value is not None)
+    return " ".join(f"{name}={value if PLAIN.fullmatch(value) else encode(value)}" for name, value in texts)
 
 
 class Hands:
@@ -74,9 +84,11 @@ class Hands:
         self.let_go(runs)
         for run in runs:
             if verb != "finish" and run.id not in lost:
-                log.log(LEVELS.get(verb, logging.INFO), "%s %s %s attempt=%d", verb, run.name, run.id, run.attempt)
+                told = event(verb, job=run.id, task=run.name, attempt=run.attempt)
+                log.log(LEVELS.get(verb, logging.INFO), told)
         for job_id in lost:
-            log.warning("%s %s came too late: another has it, or it is gone; nothing was changed", verb, job_id)
+            why = "came too late: another has it, or it is gone; nothing was changed"
+            log.warning(event(verb, job=job_id, why=why))
 
     def settle(self, jobs: JobQueue) -> None:
         """Tell Redis how jobs ended. Raises Unavailable and keeps what it could not tell."""
@@ -100,8 +112,9 @@ class Hands:
             self.others.appendleft((runs, verb, change))
             raise
         except QueueError as error:
-            log.error("%s %s fails: %s", verb, [run.id for run in runs], error)
             self.let_go(runs)
+            for run in runs:
+                log.error(event(verb, job=run.id, task=run.name, attempt=run.attempt, why=f"fails: {error}"))
             return
         self.forget(runs, verb, answer if isinstance(answer, list) else [] if answer else [run.id for run in runs])
 

@@ -9,7 +9,7 @@ from time import monotonic
 
 from . import backoff
 from .errors import QueueError, Stopped, TimeLimit
-from .hands import Hands, drain, log
+from .hands import Hands, drain, event, log
 from .jobs import Held, JobQueue, Token
 from .run import Run
 
@@ -104,7 +104,8 @@ class Timekeeper:
         lost = [token for token, since in self.strangers.items() if now - since > self.patience]
         if lost:
             self.jobs.release(self.hands.worker, lost)
-            log.warning("release %s: taken, but the answer was lost", [token[0] for token in lost])
+            for job_id, attempt, _ in lost:
+                log.warning(event("release", job=job_id, attempt=attempt, why="taken, but the answer was lost"))
         for token, asked_to_stop in held.items():
             if asked_to_stop and (run := self.hands.held.get(token)):
                 run.asked_to_stop = True
@@ -124,7 +125,8 @@ class Timekeeper:
         now, again = monotonic(), NEVER
         for run, waiting in list(self.hands.busy.values()):
             if now >= run.deadline + OVERDUE:
-                log.critical("%s %s does not end %g s past its limit: leaving, as its crash", run.name, run.id, OVERDUE)
+                why = f"does not end {OVERDUE:g} s past its limit: leaving, as its crash"
+                log.critical(event("abandon", job=run.id, task=run.name, attempt=run.attempt, why=why))
                 self.abandon(run)
             if now >= run.deadline:
                 run.interrupt(TimeLimit)
@@ -141,5 +143,5 @@ def reclaim(jobs: JobQueue, worker: str | None = None, *, within: float | None =
     """Take back what dead workers, or this one, held. Returns whether there was something, so there may be more."""
     back = jobs.reclaim(worker, within=within)
     for job_id, fate in back:
-        log.warning("reclaim %s: its worker is gone, now %s", job_id, fate)
+        log.warning(event("reclaim", job=job_id, now=fate, why="its worker is gone"))
     return bool(back)

@@ -24,7 +24,7 @@ from typing import Any
 
 from . import backoff
 from .errors import BadOption, GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
-from .hands import Hands, drain, log, settlements
+from .hands import Hands, drain, event, log, settlements
 from .jobs import JobQueue, Taken, connected
 from .run import Run, headline, read_taken
 from .tasks import Registry, checked_list, registry
@@ -81,7 +81,7 @@ class Worker:
         """Work until SIGTERM or SIGINT, then give back what does not end in time. Returns within `grace` and 5 s."""
         crew = [threading.Thread(target=self._work, name=f"queue-{n}", daemon=True) for n in range(self.threads)]
         with self._signals():
-            log.info("work %s lists=%s threads=%d", self.name, ",".join(self.queues), self.threads)
+            log.info(event("work", worker=self.name, lists=",".join(self.queues), threads=self.threads))
             helping = self.jobs, self.stopping
             helpers = [threading.Thread(target=helper, args=helping, daemon=True) for helper in self.tasks.helpers]
             for thread in [self.time.thread, *helpers, *crew]:
@@ -130,11 +130,12 @@ class Worker:
             rest = [token for token in reversed(held) if but is None or token != but.token]
             own.release(self.name, rest)
             for job_id, attempt, _ in rest:
-                log.info("release %s attempt=%s", job_id, attempt)
+                log.info(event("release", job=job_id, attempt=attempt))
             own.beat(self.name, 0)
             reclaim(own, self.name)
         except QueueError as error:
-            log.warning("leave %s without a word, the end of the lease will tell: %s", self.name, error)
+            why = f"without a word, the end of the lease will tell: {error}"
+            log.warning(event("leave", worker=self.name, why=why))
         finally:
             for jobs in (own, *(users[lock] for lock in locks)):  # not what a thread still waits on: it would stumble
                 jobs.close()
@@ -281,7 +282,8 @@ class Worker:
         else:
             wait = _wait(run, error)
             self.hands.end("retry", [run], lambda jobs: jobs.retry(me, token, wait, text))
-        log.info("%s %s: %s", run.name, run.id, headline(text))  # last: a log may block, and the end is noted
+        told = event("raise", job=run.id, task=run.name, attempt=run.attempt, error=headline(text))
+        log.info(told)  # last: a log may block, and the end is noted
 
 
 def _hopeless(run: Run) -> bool:

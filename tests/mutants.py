@@ -306,8 +306,8 @@ RETRIES = [
     Mutant(
         "an error of one end stops the rest",
         HANDS,
-        "except QueueError as error:\n            log.error",
-        "except ZeroDivisionError as error:\n            log.error",
+        "except QueueError as error:\n            self.let_go",
+        "except ZeroDivisionError as error:\n            self.let_go",
     ),
     Mutant(
         "an outage ends a thread that settles",
@@ -339,8 +339,8 @@ RETRIES = [
     Mutant(
         "an outage keeps the worker from leaving",
         WORKER,
-        'except QueueError as error:\n            log.warning("leave',
-        'except ZeroDivisionError as error:\n            log.warning("leave',
+        'except QueueError as error:\n            why = f"without',
+        'except ZeroDivisionError as error:\n            why = f"without',
     ),
     Mutant("leaving without giving back", WORKER, "            own.release(self.name, rest)\n"),
     Mutant(

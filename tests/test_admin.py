@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import JobQueue, keys, named, report
 from queue.jobs import Token
+from queue.tasks import Registry, Task
 from typing import Any
 
 import peewee
 import pytest
+import requests
 from starlette.testclient import TestClient
 
 import admin
@@ -19,9 +21,10 @@ import alarm
 import chart
 import models
 import web
-from tests.jobs_contract.helpers import NS, tokens
-from tests.servers import free_port
-from tests.test_web import PAGE, Site, configure, tweet, x
+import worker
+from tests.jobs_contract.helpers import NS, tokens, working
+from tests.servers import free_port, wait_until
+from tests.test_web import PAGE, SECRET, Site, configure, row, tweet, x
 
 __all__ = ["x"]  # a fixture
 
@@ -555,3 +558,57 @@ def test_metrics_time_the_posts(site: Site) -> None:
     after = scrape(site)
     assert [after[name % status] - before.get(name % status, 0) for status in ("202", "422")] == [1, 1]
     assert not [key for key in after if 'status="303"' in key and "count" in key]
+
+
+# The log -------------------------------------------------------------------------------------------------------------
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, str]]:
+    """The facts of each line that is about a transition."""
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("event=")]
+    assert all("\n" not in line for line in told)
+    pairs = (re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^\s"=]+)(?: |$)', line) for line in told)
+    found = [dict(pair) for pair in pairs]
+    for line, facts in zip(told, found, strict=True):
+        assert " ".join(f"{name}={value}" for name, value in facts.items()) == line
+    return found
+
+
+def test_each_transition_is_a_line_and_no_line_has_a_secret(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """From signing in to the tweet at X, by way of a failure, at DEBUG: job, tweet and attempt, and no token."""
+    caplog.set_level(logging.DEBUG)
+    ada = site.person()
+    requests.post(f"{site.x}/_sandbox/faults", json={"fault": "403-duplicate", "text": "Twice"}, timeout=5)
+    sent, failed = tweet(ada, "Once")["job_id"], tweet(ada, "Twice")["job_id"]
+    worker.start(site.app.state.settings)
+    with working(queue.Worker(threads=1)):
+        wait_until(lambda: (row(sent).state, row(failed).state) == ("sent", "failed"), 10, "both to be at an end")
+    found = lines(caplog)
+    for job_id, end in ((sent, "sent"), (failed, "failed")):
+        mine = [facts for facts in found if facts.get("job") == job_id]
+        assert [facts["event"] for facts in mine if facts["event"] != "took"] == ["wake", "sending", end]
+        assert {facts["tweet"] for facts in mine} == {str(row(job_id).id)}
+        assert [facts["attempt"] for facts in mine[1:]] == ["1"] * (len(mine) - 1)
+    assert [facts["why"] for facts in found if facts["event"] == "failed"] == ["duplicate"]
+    with models.database.connection_context():
+        secrets = [*row(sent).user.credentials(), *ada.cookies.values(), TOKEN, SECRET, "sandbox-consumer-secret"]
+    settings = site.app.state.settings
+    assert [secret for secret in (*secrets, *map(str, settings.token_keys)) if secret in caplog.text] == []
+    assert not [facts for facts in found if "Once" in facts.values()]
+
+
+def test_what_the_queue_does_is_told_alike(site: Site, jobs: JobQueue, caplog: pytest.LogCaptureFixture) -> None:
+    """Retried, dead, taken back: the verb, the job and the attempt, with the error on the same line."""
+    caplog.set_level(logging.INFO)
+    tasks = Registry()
+
+    def fail() -> None:
+        raise ValueError('no "good" = bad\nand more')
+
+    tasks.add(Task("fail", fail, retries=1, backoff=lambda failures, chance: 0.0))
+    jobs.enqueue(named("fail", id="a"))
+    with working(queue.Worker(threads=1, jobs=jobs, tasks=tasks)):
+        wait_until(lambda: report.dead(jobs), 10, "it to be dead")
+    about = [(facts["event"], facts["attempt"]) for facts in lines(caplog) if facts.get("job") == "a"]
+    assert about == [("raise", "1"), ("retry", "1"), ("raise", "2"), ("bury", "2")]
+    assert r'error="ValueError: no \"good\" = bad"' in caplog.text

@@ -629,7 +629,8 @@ def test_a_success_that_cannot_be_written_down_is_in_the_log(
     assert life.row(tweet).state == "sending"
     last = caplog.records[-1]
     assert last.levelname == "ERROR"
-    assert f"X took tweet={tweet.id} as {life.posts()[0]['tweet_id']}" in last.message
+    told = f"event=unrecorded tweet={tweet.id} job={tweet.job_id} attempt=1 x_tweet={life.posts()[0]['tweet_id']} why="
+    assert last.message.startswith(told)
 
 
 # The process ---------------------------------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ def test_the_result_of_a_worker_frozen_past_its_lease_is_refused(crew: Crew) -> 
     assert crew.done(job_id).result == other.pid
     frozen.signal(signal.SIGCONT)
     wait_until(lambda: len(crew.events("end", job_id)) == 2, 10, "the frozen worker to end its run")
-    wait_until(lambda: f"{job_id} came too late" in frozen.log, 10, "the log to say that the result was refused")
+    late = f'job={job_id} why="came too late'
+    wait_until(lambda: late in frozen.log, 10, "the log to say that the result was refused")
 
     job = crew.job(job_id)
     assert (job.state, job.result, job.attempt, job.crashes) == ("done", other.pid, 2, 1)
