@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import models
 from settings import Settings
+from tables import App
+from times import now_ms
 
 TOO_OLD = 60_000  # ms that a job may wait, or be late, before somebody ought to know
 
@@ -65,9 +67,7 @@ def look(settings: Settings) -> Health:
         problems.append(Problem("redis", "Redis is away: tweets are accepted and wait in the database."))
     except queue.QueueError as error:
         problems.append(Problem("redis", str(error)))
-    if not look_at_database():
-        problems.append(Problem("database", "The database is away: nothing can be accepted or sent."))
-    return Health(problems, view)
+    return Health([*problems, *look_at_database()], view)
 
 
 def figures(view: Overview | None) -> dict[str, Any]:
@@ -106,11 +106,13 @@ def judge(view: Overview) -> Iterator[Problem]:
             yield Problem("late", f"A scheduled job is late by over {wait // 60_000} min.")
 
 
-def look_at_database() -> bool:
-    """Whether the database answers."""
+def look_at_database() -> Iterator[Problem]:
+    """Whether it answers, and whether it says that X takes nothing from this app."""
     try:
         with models.database.connection_context():
-            models.database.execute_sql("SELECT 1")
+            held_until = App.select(App.held_until).scalar() or 0
     except peewee.PeeweeException:
-        return False
-    return True
+        yield Problem("database", "The database is away: nothing can be accepted or sent.")
+    else:
+        if held_until > now_ms():
+            yield Problem("no_credit", "X refuses this app as out of credit: all tweets wait. See console.x.com.")

@@ -19,12 +19,14 @@ from starlette.testclient import TestClient
 import admin
 import alarm
 import chart
+import holds
 import models
 import web
 import worker
 from tests.jobs_contract.helpers import NS, tokens, working
 from tests.servers import free_port, wait_until
 from tests.test_web import PAGE, SECRET, Site, configure, row, tweet, x
+from times import now_ms
 
 __all__ = ["x"]  # a fixture
 
@@ -468,6 +470,17 @@ def test_a_scaler_finds_its_figures(site: Site, jobs: JobQueue) -> None:
     assert 0 <= body.pop("oldest_pending_s") < 5
     figures = {"ready": 2, "due_within_60_s": 1, "busy": 3, "workers": 1, "paused": {}}
     assert body == {"ok": True, "problems": []} | figures
+
+
+def test_an_app_without_credit_is_a_reason(site: Site) -> None:
+    """All posting waits until the operator has acted, or one tweet has found out that it goes again."""
+    with models.database.connection_context():
+        holds.hold_app(now_ms() + 60_000)
+    assert healthy(site)[:2] == (503, ["no_credit"])
+    assert "out of credit" in look(site.person())
+    with models.database.connection_context():
+        holds.hold_app(now_ms() - 1)
+    assert healthy(site)[:2] == (200, [])
 
 
 def test_away_is_a_reason(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
