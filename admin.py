@@ -115,15 +115,15 @@ def inside(jobs: JobQueue, view: Overview) -> dict[str, Any]:
     return found | {
         "waits": dict(health.waiting(view)),
         "crew": report.workers(jobs),
-        "charts": [chart.draw(hour, minute, HOUR[1]), day(jobs, minute)],
+        "charts": [chart.draw(hour, minute, HOUR[1]), chart.draw([*earlier(jobs, minute), *hour], minute, DAY[1])],
         "tweets": tweets_of(job.id for jobs in found.values() for job in jobs),
     }
 
 
-@lru_cache(maxsize=1)  # a day is 1,440 reads
-def day(jobs: JobQueue, minute: int) -> chart.Chart:
-    """The chart of the last day, as it was at the first look in this minute."""
-    return chart.draw(report.minutes(jobs, chart.minutes_of(*DAY, minute)), minute, DAY[1])
+@lru_cache(maxsize=1)  # they are over, and many
+def earlier(jobs: JobQueue, minute: int) -> list[dict[str, int]]:
+    """The minutes of the last day before those of the last hour."""
+    return report.minutes(jobs, chart.minutes_of(*DAY, minute))[: -chart.minutes_of(*HOUR, minute)]
 
 
 def tweets_of(job_ids: Iterable[str]) -> dict[str, Tweet]:

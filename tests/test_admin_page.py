@@ -23,6 +23,7 @@ from tests.test_web import SECRET
 
 __all__ = ["chromium"]  # a fixture
 
+PICTURES = ("queue-1280.png", "queue-390-dark.png", "dead-390.png")  # those in docs/
 SIZES = {390: 844, 768: 1024, 1280: 800}
 TRACE = """Traceback (most recent call last):
   File "worker.py", line 84, in publish
@@ -101,6 +102,47 @@ def row(page: Page, job_id: str) -> Locator:
 def top(element: Locator) -> float:
     """Where it is on the screen."""
     return float(element.evaluate("element => element.getBoundingClientRect().top"))
+
+
+def test_the_page_fits_every_screen(office: Office, tmp_path: Path) -> None:
+    """At three in the morning, by day and by night, on a phone too: nothing is wider than the screen."""
+    wanted = Path(os.environ.get("PICTURES") or tmp_path)
+    wanted.mkdir(parents=True, exist_ok=True)
+
+    def place(name: str) -> Path:
+        return (wanted if name in PICTURES else tmp_path) / name
+
+    three_in_the_morning(office)
+    for width, height in SIZES.items():
+        for scheme, night in (("light", ""), ("dark", "-dark")):
+            page = office.operator(viewport={"width": width, "height": height}, color_scheme=scheme)
+            keep(page, place(f"queue-{width}{night}.png"))
+            row(page, "job-29").locator("summary").first.click()
+            row(page, "job-29").get_by_text("Discard…").click()
+            page.locator("#dead").evaluate("element => element.scrollIntoView()")
+            keep(page, place(f"dead-{width}{night}.png"))
+
+
+def three_in_the_morning(office: Office) -> None:
+    """A flood of dead jobs, a paused list, nobody who works, retries, a day of figures."""
+    jobs, now = office.jobs, report.clock(office.jobs) // 60_000
+    for ago in range(1440):
+        done, wrong = 60 + 40 * (ago // 240 % 2) + ago * 7919 % 23, int(ago * 31 % 97 == 0)
+        if ago < 9:  # since then the database is away
+            done, wrong = 4, (9 - ago) * 4
+        waits = (20 + ago * 31 % 40 + max(9 - ago, 0) * 900) * done
+        counts = {"taken": done, "done": done, "retried": wrong // 2, "dead": wrong, "waited": waits}
+        jobs.redis.hset(keys.stats(jobs.ns, now - ago), mapping=counts)  # type: ignore[arg-type]
+    office.bury(*(f"job-{number}" for number in range(30)))
+    for number in range(40):
+        jobs.enqueue(named("post_tweet", id=f"waits-{number}"), number)
+    alive(jobs, name="worker-1")
+    for job_id, attempt, started in tokens(jobs.take("worker-1", 5, full={"post_tweet": 10})):
+        if job_id != "waits-0":
+            jobs.retry("worker-1", (job_id, attempt, started), 60 + int(job_id[6:]) * 90, TRACE)
+    jobs.redis.zadd(keys.workers(jobs.ns), {"worker-1": report.clock(jobs) - 100_000})
+    jobs.redis.hset(keys.job(jobs.ns, "waits-5"), "enqueued_at", str(report.clock(jobs) - 130_000))
+    jobs.pause("low")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -249,40 +291,3 @@ def test_others_see_nothing(office: Office) -> None:
     page.goto(f"{office.desk.url}/admin/queue")
     expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
     forgive(office.desk, "404")
-
-
-def test_the_page_fits_every_screen(office: Office, tmp_path: Path) -> None:
-    """At three in the morning, by day and by night, on a phone too: nothing is wider than the screen."""
-    folder = Path(os.environ.get("PICTURES") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    three_in_the_morning(office)
-    for width, height in SIZES.items():
-        for scheme, night in (("light", ""), ("dark", "-dark")):
-            page = office.operator(viewport={"width": width, "height": height}, color_scheme=scheme)
-            keep(page, folder / f"queue-{width}{night}.png")
-            row(page, "job-29").locator("summary").first.click()
-            row(page, "job-29").get_by_text("Discard…").click()
-            page.locator("#dead").evaluate("element => element.scrollIntoView()")
-            keep(page, folder / f"dead-{width}{night}.png")
-
-
-def three_in_the_morning(office: Office) -> None:
-    """A flood of dead jobs, a paused list, nobody who works, retries, a day of figures."""
-    jobs, now = office.jobs, report.clock(office.jobs) // 60_000
-    for ago in range(1440):
-        done, wrong = 60 + 40 * (ago // 240 % 2) + ago * 7919 % 23, int(ago * 31 % 97 == 0)
-        if ago < 9:  # since then the database is away
-            done, wrong = 4, (9 - ago) * 4
-        waits = (20 + ago * 31 % 40 + max(9 - ago, 0) * 900) * done
-        counts = {"taken": done, "done": done, "retried": wrong // 2, "dead": wrong, "waited": waits}
-        jobs.redis.hset(keys.stats(jobs.ns, now - ago), mapping=counts)  # type: ignore[arg-type]
-    office.bury(*(f"job-{number}" for number in range(30)))
-    for number in range(40):
-        jobs.enqueue(named("post_tweet", id=f"waits-{number}"), number)
-    alive(jobs, name="worker-1")
-    for job_id, attempt, started in tokens(jobs.take("worker-1", 5, full={"post_tweet": 10})):
-        if job_id != "waits-0":
-            jobs.retry("worker-1", (job_id, attempt, started), 60 + int(job_id[6:]) * 90, TRACE)
-    jobs.redis.zadd(keys.workers(jobs.ns), {"worker-1": report.clock(jobs) - 100_000})
-    jobs.redis.hset(keys.job(jobs.ns, "waits-5"), "enqueued_at", str(report.clock(jobs) - 130_000))
-    jobs.pause("low")
