@@ -4,7 +4,6 @@ from reasons import Reason, reason
 from tables import App, Person
 from times import now_ms
 
-FOR_EVER = 32_503_680_000_000  # ms: the year 3000, or until the person signs in again
 TRIAL = 30_000  # ms that one tweet has to find out whether the app may post again
 
 

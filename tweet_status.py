@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from reasons import reason
-from times import FARTHEST, now_ms
+from times import FOR_EVER, now_ms
 
 if TYPE_CHECKING:
     from queue import Job
@@ -30,7 +30,7 @@ def status(tweet: "Tweet", job: "Job | None" = None) -> dict[str, Any]:
     retry_at = tweet.next_attempt_at or (job.due_at if job and job.state == "scheduled" and job.attempt else None)
     state = _state(tweet, job, now)
     waits_until = {"scheduled": tweet.due_at, "retrying": retry_at}.get(state)
-    known = state == "retrying" and retry_at and retry_at < now + FARTHEST  # else it waits for the person
+    known = state == "retrying" and retry_at != FOR_EVER  # else it waits for the person
     why = tweet.reason
     return {
         "job_id": tweet.job_id,

@@ -29,7 +29,7 @@ import sweep
 import x_api
 from reasons import reason
 from settings import Settings
-from times import now_ms
+from times import FOR_EVER, now_ms
 
 CREDIT_WAIT = 600.0  # seconds until we ask again whether the app may send
 SHORTEST_WAIT, LONGEST_WAIT = 60.0, 900.0  # seconds, when X says "later" but not when, or names no sensible time
@@ -107,7 +107,7 @@ def publish(tweet: models.Tweet) -> None:
 def refused(tweet: models.Tweet, error: x_api.Refused) -> None:
     """X said no, for good. After an attempt that nobody knows the end of a duplicate may be that one: look."""
     if error.reason.code == "signed_out":
-        holds.hold(tweet.user, "waits_for_sign_in", holds.FOR_EVER)
+        holds.hold(tweet.user, "waits_for_sign_in", FOR_EVER)
     if error.reason.code == "duplicate" and tweet.unknowns:
         clearing.unknown(settings, tweet)
     else:
