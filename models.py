@@ -54,7 +54,7 @@ class User(Person):
         new = cls.insert(x_id=x_id, **fresh)
         new.on_conflict(conflict_target=[cls.x_id], update=fresh).execute()
         user: User = cls.get(cls.x_id == x_id)
-        waits = Tweet.select().where(Tweet.user == user, Tweet.state == "queued", Tweet.reason_code == "waits_for_sign_in")
+        waits = Tweet.select().where(Tweet.user == user, Tweet.reason_code == "waits_for_sign_in")
         for tweet in list(waits):  # read to the end: SQLite refuses a write inside a read when another one was first
             tweet.go_on()
         return user

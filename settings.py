@@ -210,7 +210,7 @@ class _Reader:
             good = re.fullmatch(pattern, value) and (parts.port or True)  # .port raises when it is no number
         except ValueError:
             good = False
-        whole = good and (parts.hostname or parts.scheme in ("sqlite", "unix"))
+        whole = good and (parts.hostname or parts.scheme in ("sqlite", "unix") or "host=" in parts.query)  # a socket
         return value if whole else refuse(name, self.value(name))
 
     def keys(self, name: str) -> tuple[Secret, ...]:

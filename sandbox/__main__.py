@@ -1,10 +1,11 @@
-"""`python -m sandbox --port 8001 --callback URL [--data DIR]`: serve X on this machine until told to stop."""
+"""`python -m sandbox --callback URL`: serve X on this machine until told to stop. `--help` lists what can be turned."""
 
 import argparse
 import sqlite3
 import sys
 from pathlib import Path
 
+from sandbox import accounts, oauth
 from sandbox.app import create_app
 from sandbox.server import HOST, bind, serve
 
@@ -15,9 +16,17 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8001, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--callback", action="append", required=True, metavar="URL", help="may be given again")
     parser.add_argument("--data", type=Path, metavar="DIR", help="keep accounts and tweets here over restarts")
+    parser.add_argument("--accounts", type=int, default=3, metavar="N", help="how many people (default: %(default)s)")
+    parser.add_argument(
+        "--tolerance", type=int, default=oauth.CLOCK_TOLERANCE, metavar="SECONDS",
+        help="how old a signature may be (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--repeats", action="store_true", help="publish the same words again, which X does not")
     options = parser.parse_args()
+    accounts.invite(options.accounts)
+    oauth.Validator.timestamp_lifetime = options.tolerance
     try:
-        app = create_app(options.callback, options.data)
+        app = create_app(options.callback, options.data, repeats=options.repeats)
     except (OSError, sqlite3.Error) as error:
         print(f"sandbox: cannot keep data in {options.data}: {error}. Choose another --data.", file=sys.stderr)
         return 1

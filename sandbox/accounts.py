@@ -1,4 +1,4 @@
-"""Who there is at this X: one application and three people. Fixed, so that every run and every test knows them."""
+"""Who there is at this X: one application and three people, so that every run knows them; more when it is told so."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,18 @@ class Account:
     color: int
 
 
-ACCOUNTS = (
+ACCOUNTS = [
     Account("1815121001", "ada", "Ada", 0),
     Account("1906120902", "grace", "Grace", 1),
     Account("1969122803", "linus", "Linus", 2),
-)
+]
 BY_ID = {account.id: account for account in ACCOUNTS}
 BY_HANDLE = {account.handle: account for account in ACCOUNTS}
+
+
+def invite(total: int) -> None:
+    """Make it so many people in all: guest4, guest5 and so on."""
+    for number in range(len(ACCOUNTS) + 1, total + 1):
+        guest = Account(str(2_000_000_000 + number), f"guest{number}", f"Guest {number}", number % 3)
+        ACCOUNTS.append(guest)
+        BY_ID[guest.id] = BY_HANDLE[guest.handle] = guest

@@ -43,11 +43,14 @@ ROUTES = [
 ]
 
 
-def create_app(callbacks: Iterable[str] = (), data: Path | None = None) -> Starlette:
-    """Make an X whose application has these callbacks, to the letter. `data` is a folder to remember in."""
+def create_app(callbacks: Iterable[str] = (), data: Path | None = None, *, repeats: bool = False) -> Starlette:
+    """Make an X whose application has these callbacks, to the letter. `data` is a folder to remember in.
+
+    With `repeats` it publishes the same words twice, so that nobody's second sending is hidden.
+    """
     # Only by the names of this machine: a web page elsewhere cannot reach us by giving its own name our address.
     here = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "testserver"])
     missing = {404: pages.missing}
     app = Starlette(routes=ROUTES, middleware=[here], exception_handlers=missing, max_body_size=LARGEST_BODY)
-    app.state.x = Sandbox(Store(data), tuple(callbacks))
+    app.state.x = Sandbox(Store(data), tuple(callbacks), repeats)
     return app

@@ -12,6 +12,7 @@ API), account a handle, text a part of the tweet. What each does, with the defau
     accept-reset       published, then a TCP reset instead of an answer
     hang [60]          no answer; the connection ends after so long
     drip [10]          published, and the answer comes byte by byte over so long: no read of it times out
+    twice              published, and the answer comes two times
     refuse [1]         nobody listens on the port for so long: a connection refused. It cannot know who calls,
                        so it takes nothing but seconds, and connections that are open already go on
 
@@ -47,7 +48,7 @@ ANSWERS: dict[str, Callable[[float], answers.Refused]] = {
     "503": lambda _: answers.problem(503, "Service Unavailable", "Service Unavailable"),
 }
 SECONDS = {"latency": 2.0, "429": 5.0, "hang": 60.0, "drip": 10.0, "refuse": 1.0}
-NAMES = (*ANSWERS, "latency", "reset", "accept-reset", "hang", "drip", "refuse")
+NAMES = (*ANSWERS, "latency", "reset", "accept-reset", "hang", "drip", "twice", "refuse")
 MAY_ACCEPT = ("500", "503", "reset", "hang")
 LONGEST = 600.0
 
@@ -128,8 +129,10 @@ async def play(fault: Fault, call: "Call", answer: Callable[[], Response]) -> Re
     """Let a call meet its fault. `answer` does what the call asks; a refusal of X's own is stronger than an accept."""
     if fault.fault == "latency":
         await call.x.pause(fault.seconds)
-    if fault.accept or fault.fault in ("latency", "drip"):
+    if fault.accept or fault.fault in ("latency", "drip", "twice"):
         response = answer()
+        if fault.fault == "twice":
+            return twice(call, response)
         if response.status_code >= 400 or fault.fault == "latency":
             return response
         if fault.fault == "drip":
@@ -166,6 +169,15 @@ async def cut(call: "Call", *, reset: bool) -> Response:
     transport.abort()
     await asyncio.sleep(0)  # the server learns of it on the next turn of the loop, and then takes no answer
     return Cut()
+
+
+def twice(call: "Call", response: Response) -> Response:
+    """Write the answer onto the wire, and return it to be written once more."""
+    headers = b"".join(b"%b: %b\r\n" % pair for pair in response.raw_headers)
+    call.request.state.transport.write(
+        b"HTTP/1.1 %d \r\n%b\r\n%b" % (response.status_code, headers, bytes(response.body))
+    )
+    return response
 
 
 def drip(call: "Call", response: Response, seconds: float) -> Response:

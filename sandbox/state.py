@@ -17,7 +17,7 @@ from sandbox.limits import Limits
 from sandbox.oauth import Signed
 from sandbox.store import Store
 
-LEDGER_LENGTH = 10_000
+LEDGER_LENGTH = 100_000
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Sandbox:
 
     store: Store
     callbacks: tuple[str, ...]
+    repeats: bool = False  # whether the same words may be published again
     faults: Faults = field(default_factory=Faults)
     limits: Limits = field(default_factory=Limits)
     ledger: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LEDGER_LENGTH))

@@ -17,9 +17,11 @@ CALLBACK = "http://127.0.0.1:8000/oauth/callback"
 
 
 @contextmanager
-def running_sandbox(callbacks: Sequence[str] = (CALLBACK,), data: Path | None = None, port: int = 0) -> Iterator[str]:
+def running_sandbox(
+    callbacks: Sequence[str] = (CALLBACK,), data: Path | None = None, port: int = 0, *options: str
+) -> Iterator[str]:
     """Run `python -m sandbox` and give its address. It has ended, by SIGTERM, when the block is over."""
-    command = [sys.executable, "-m", "sandbox", "--port", str(port)]
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), *options]
     for callback in callbacks:
         command += ["--callback", callback]
     command += ["--data", str(data)] if data else []

@@ -519,7 +519,8 @@ def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
             assert body["reason"]["code"] == "waits_for_sign_in"
             assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 60_000)
             job = queue.status(tweet.job_id)
-            assert job and (job.state, job.failures) == ("scheduled", 0)
+            assert job
+            assert (job.state, job.failures) == ("scheduled", 0)
         assert len(life.posts()) == 1
         life.sign_in()
         for tweet in others:

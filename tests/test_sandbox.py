@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -74,6 +75,11 @@ def last_leg(url: str, token: str, secret: str, verifier: str) -> dict[str, str]
     session = OAuth1Session(CONSUMER_KEY, CONSUMER_SECRET, token, secret, verifier=verifier)
     answer: dict[str, str] = session.fetch_access_token(f"{url}/oauth/access_token", timeout=5)
     return answer
+
+
+def to_bytes(value: str | bytes) -> bytes:
+    """As it goes on the wire."""
+    return value.encode() if isinstance(value, str) else value
 
 
 def fault(url: str, **wanted: Any) -> requests.Response:
@@ -509,6 +515,32 @@ def test_429_has_a_reset(ada: OAuth1Session, url: str) -> None:
     assert answer.status_code == 429
     assert answer.headers["x-rate-limit-remaining"] == "0"
     assert 0 < int(answer.headers["x-rate-limit-reset"]) - time.time() <= 8
+
+
+def test_an_answer_can_come_twice(ada: OAuth1Session, url: str) -> None:
+    """Published once; after the answer comes the same again."""
+    fault(url, fault="twice")
+    headers = {"Host": urlsplit(url).netloc, "Connection": "close"}
+    post = requests.Request("POST", f"{url}/2/tweets", json={"text": fresh()}, auth=ada.auth, headers=headers).prepare()
+    head = [
+        b"POST /2/tweets HTTP/1.1",
+        *(to_bytes(f"{name}: ") + to_bytes(value) for name, value in post.headers.items()),
+    ]
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), 5) as wire:
+        wire.sendall(b"\r\n".join([*head, b"", to_bytes(post.body or "")]))
+        said = b"".join(iter(lambda: wire.recv(65536), b""))
+    (line,) = (line for line in ledger(url) if line["path"] == "/2/tweets")
+    assert said.count(b"HTTP/1.1 201") == said.count(b'"id":"%b"' % line["tweet_id"].encode()) == 2
+
+
+def test_it_can_be_another_x(tmp_path: Path) -> None:
+    """With more people, less patience with clocks, and no rule against the same words."""
+    with running_sandbox((CALLBACK,), tmp_path, 0, "--accounts", "5", "--tolerance", "1", "--repeats") as other:
+        guest = sign_in(other, "guest5")
+        assert [tweet(guest, other, "Again").status_code for _ in range(2)] == [201, 201]
+        old = requests.Request("POST", f"{other}/2/tweets", json={"text": "Old"}, auth=guest.auth).prepare()
+        time.sleep(2.5)
+        assert requests.Session().send(old, timeout=5).status_code == 401
 
 
 def test_a_fault_finds_its_calls(ada: OAuth1Session, url: str) -> None:

@@ -266,7 +266,7 @@ class Storm:
             return None
         self.down |= set(fault.slots)
         if fault.kind == "leaves and starts":  # before it works nobody answers a SIGTERM but Python
-            wait_until(lambda: all(" work " in process.log or not process.alive for process in hit), 20)
+            wait_until(lambda: all("event=work " in process.log or not process.alive for process in hit), 20)
         began = time.time()
         for process in hit:
             process.signal(signal.SIGKILL if fault.kind == "kill -9" else signal.SIGTERM)
