@@ -134,6 +134,8 @@ def send(signed: Signed) -> str:
         if _never_connected(error):
             raise NotSent(reason("unreachable")) from error
         raise Unknown(reason("no_answer", type(error).__name__)) from error
+    if answer.status_code == 401 and time.time() - signed.signed_at > STALE_AFTER:
+        raise NotSent(reason("unreachable"))  # on the way too long: X may mean the timestamp, not the person
     return conclude(answer.status_code, answer.headers, bytes(body))
 
 

@@ -256,6 +256,20 @@ def test_what_was_signed_too_long_ago_is_not_sent(tmp_path: Path) -> None:
         assert x_api.send(signed) == "1"
 
 
+def test_a_401_to_an_old_signature_is_not_about_the_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X refuses what is too old with the words it has for a token that is gone: on the way too long, it is not sent."""
+    monkeypatch.setattr(x_api, "STALE_AFTER", 2.0)
+    with running_sandbox((CALLBACK,), None, 0, "--tolerance", "1") as url:
+        settings = settings_for(tmp_path, url)
+        account = sign_in(settings)
+        requests.post(f"{url}/_sandbox/faults", json={"fault": "latency", "seconds": 2.6}, timeout=5)
+        with pytest.raises(x_api.NotSent):
+            post(settings, "Late", (account.token, account.secret))
+        requests.post(f"{url}/_sandbox/revoke", json={"account": "ada"}, timeout=5)
+        with pytest.raises(x_api.Refused, match="signed_out"):
+            post(settings, "Gone", (account.token, account.secret))
+
+
 def test_the_body_is_the_text_and_nothing_else(tmp_path: Path) -> None:
     """X refuses unknown fields, and a repeated one in the header."""
     with server(says("201 Created", b'{"data":{"id":"12","text":"Hi"}}')) as (url, seen):

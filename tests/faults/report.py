@@ -1,6 +1,8 @@
-"""`make faults`: storms of each kind of fault, the tests of the fault matrix, one long storm; writes docs/faults.md.
+"""`make faults`: storms of the queue, of each kind and of all, the tests of the matrix, the ledger: docs/faults.md.
 
-python -m tests.faults.report --seconds 600 --seed 1
+    python -m tests.faults.report --seconds 600 --seed 1 [ledger]
+
+With `ledger` only that one is run, and its part of the page written anew.
 """
 
 import argparse
@@ -79,32 +81,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("what", nargs="?", choices=["all", "ledger"], default="all")
     given = parser.parse_args()
+    queue_part, broken, failed = PAGE.read_text().partition(LEDGER_HEAD)[0], list[str](), list[str]()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
-        short = min(SHORT, given.seconds / SHARE)
-        with ThreadPoolExecutor(2) as pool:
-            one = {kind: pool.submit(_storm, folder, short, given.seed, kind) for kind in KINDS}
-            storms = {kind: future.result() for kind, future in one.items()}
-        tests = _tests(folder)
-        long = _storm(folder, given.seconds, given.seed, "")
-    PAGE.write_text(_page(given, short, storms, long, tests))
-    broken = [line for storm in [long, *storms.values()] for line in storm["broken"]]
-    failed = [test for test, outcome in tests.outcomes.items() if outcome == "failed"]
+        if given.what == "all":
+            queue_part, broken, failed = _of_the_queue(given, folder)
+        ledger = _ledger(folder, given)
+    PAGE.write_text(queue_part + _of_the_ledger(given, ledger))
+    broken += ledger["broken"]
     print(f"wrote {PAGE.relative_to(ROOT)}; broken: {broken or 'nothing'}; failed: {failed or 'none'}")
     sys.exit(bool(broken or failed))
 
 
+def _of_the_queue(given: argparse.Namespace, folder: Path) -> tuple[str, list[str], list[str]]:
+    """Torment the queue alone. Returns its part of the page, what was broken, and which tests failed."""
+    short = min(SHORT, given.seconds / SHARE)
+    with ThreadPoolExecutor(2) as pool:
+        one = {kind: pool.submit(_storm, folder, short, given.seed, kind) for kind in KINDS}
+        storms = {kind: future.result() for kind, future in one.items()}
+    tests = _tests(folder)
+    long = _storm(folder, given.seconds, given.seed, "")
+    broken = [line for storm in [long, *storms.values()] for line in storm["broken"]]
+    failed = [test for test, outcome in tests.outcomes.items() if outcome == "failed"]
+    return _page(given, short, storms, long, tests) + "\n", broken, failed
+
+
 def _storm(folder: Path, seconds: float, seed: int, only: str) -> dict[str, Any]:
-    file = folder / f"{only or 'all'}.json"
-    words = ["--seconds", str(seconds), "--seed", str(seed), "--json", str(file)]
-    if only:
-        words += ["--only", only, "--pause", "0.2", "1.5"]
-    print(f"storm of {only or 'everything'}: {seconds:g} s, seed {seed}", flush=True)
-    run = [sys.executable, "-m", "tests.faults.storm", *words]
+    words = ["--only", only, "--pause", "0.2", "1.5"] if only else []
+    return _run(folder / f"{only or 'all'}.json", "storm", seconds, seed, *words)
+
+
+def _ledger(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    tweets = max(round(2000 * given.seconds / 600), 20)
+    return _run(folder / "tweets.json", "ledger", given.seconds, given.seed, "--tweets", str(tweets))
+
+
+def _run(file: Path, program: str, seconds: float, seed: int, *words: str) -> dict[str, Any]:
+    words = "--seconds", str(seconds), "--seed", str(seed), "--json", str(file), *words
+    print(f"{program}: {' '.join(words)}", flush=True)
+    run = [sys.executable, "-m", f"tests.faults.{program}", *words]
     ended = subprocess.run(run, cwd=ROOT, check=False, capture_output=True, text=True)
     if not file.exists():
-        raise RuntimeError(f"the storm of {only or 'everything'} did not end: {ended.stdout}{ended.stderr}")
+        raise RuntimeError(f"the {program} did not end: {ended.stdout}{ended.stderr}")
     found: dict[str, Any] = json.loads(file.read_text())
     print("\n".join(found["broken"]), end="\n" * bool(found["broken"]), flush=True)
     return found
@@ -163,6 +183,39 @@ again within 10 s. Each is broken by hand in `tests/faults/test_storm.py`, to sh
 and this is its price. *Resumed* is the time from the end of the last fault that hit a worker to its next start, *rerun*
 from the begin of a fault to the next start of a job that it had interrupted; both in seconds.
 """
+
+
+LEDGER_HEAD = "## The ledger: tweets through the whole app"
+LEDGER = """
+
+Twenty people, a browser each, tweet, schedule, edit, call off, send now, sign in again and press again when nothing
+Twenty people, a browser each, tweet, schedule, edit, cancel, send now, sign in again and press again when nothing
+turned off so that it hides nothing. All of it is killed, frozen, cut and flushed; Redis comes back with an old copy; X
+answers late, twice, never, resets after accepting, and says everything it can say. X's times and the worker's are
+scaled down together (`tests/faults/ledger_worker.py`): what takes minutes takes seconds. In the end
+`ledger_checker.py` compares what people were told, the rows, and X's timeline. *Lost*: accepted, and not at an end.
+*Twice*: more than once on the timeline. *Wrongly told*: an end that is not what X has, an answer that was not kept, an
+end that changed by itself, or uncertain where it could have been known. `tests/faults/test_ledger.py` breaks each by
+hand, and runs half a minute of the storm.
+
+    make faults WHAT=ledger SECONDS={seconds:g} SEED={seed}
+
+"""
+
+
+def _of_the_ledger(given: argparse.Namespace, found: dict[str, Any]) -> str:
+    """The part of the page about tweets."""
+    bold = ("lost", "twice", "wrongly told")
+    lines = [_table("what", "figure")]
+    for what, figure in found.items():
+        if what != "broken":
+            shown = _counts(figure) if isinstance(figure, dict) else f"{figure:,}"
+            lines.append(_cells(*(f"**{text}**" if what in bold else text for text in (what, shown))))
+    return LEDGER_HEAD + LEDGER.format(seconds=given.seconds, seed=given.seed) + "\n".join(lines) + "\n"
+
+
+def _counts(figures: dict[str, int]) -> str:
+    return "; ".join(f"{name}: {count:,}" for name, count in figures.items())
 
 
 def _page(given: argparse.Namespace, short: float, storms: dict[str, Any], long: dict[str, Any], tests: "Tests") -> str:
