@@ -20,7 +20,7 @@ import tweet_text
 from reasons import BadTweet, Reason, columns, reason
 from settings import Settings
 from store import Row, Unreadable, database, lock_up, make_tables, open_store
-from tables import LONGEST_KEY, App, Person, Post
+from tables import LONGEST_KEY, App, Person, Post, Session
 from times import due_ms, is_at, now_ms, resolve_time
 from tweet_status import status
 
@@ -40,7 +40,7 @@ def connect(settings: Settings) -> None:
 
 def create_tables() -> None:
     """Make the tables that are missing."""
-    make_tables(App, User, Tweet, OldJob)
+    make_tables(App, Session, User, Tweet, OldJob)
 
 
 class User(Person):

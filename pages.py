@@ -49,9 +49,12 @@ BLANK = {"job_id": "", "state": "queued", "time": None, "text": "", "reason": No
 class Trouble(Exception):
     """Why a request was refused: `message` names the value and the remedy, `field` what to correct."""
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, field: str | None = None, *, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.field = status, code, message, field
+        self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
 
 
 IN_WORDS = {  # what Starlette says in two
@@ -168,15 +171,15 @@ def show_home(
     request: Request, user: User | None, fields: Mapping[str, str] | None = None, trouble: Trouble | None = None
 ) -> Response:
     """The one page: sign-in for strangers; composer, upcoming and recent for a person. Both show what was typed."""
-    status = trouble.status if trouble else 200
+    status, headers = (trouble.status, trouble.headers) if trouble else (200, {})
     context = {"error": trouble, "notice": request.session.pop("notice", None)}
     if user is None:
         draft = typed(fields or request.session.get("kept", {}))
-        return render(request, "welcome.html", status, **context, draft=draft, fits=fits(draft))
+        return render(request, "welcome.html", status, headers, **context, draft=draft, fits=fits(draft))
     draft = {"status": "", "at": "", "tz": "UTC"} | request.session.pop("kept", {}) | dict(fields or {})
     upcoming, recent = list(_told(user.upcoming(UPCOMING))), list(_told(user.recent(RECENT)))
     return render(
-        request, "home.html", status, **context, user=user, fields=draft, key=secrets.token_hex(16),
+        request, "home.html", status, headers, **context, user=user, fields=draft, key=secrets.token_hex(16),
         upcoming=upcoming, recent=recent,
     )  # fmt: skip
 
@@ -184,9 +187,9 @@ def show_home(
 def show_trouble(request: Request, trouble: Trouble, **more: Any) -> Response:
     """A refusal: JSON for programs, a page of its own for people."""
     if wants_page(request):
-        return render(request, "error.html", trouble.status, error=trouble)
+        return render(request, "error.html", trouble.status, trouble.headers, error=trouble)
     error = {"code": trouble.code, "message": trouble.message, "field": trouble.field}
-    return JSONResponse({"error": error} | more, trouble.status)
+    return JSONResponse({"error": error} | more, trouble.status, trouble.headers)
 
 
 def bad(error: BadTweet) -> Trouble:
@@ -199,7 +202,9 @@ def show_error(request: Request, error: Exception) -> Response:
     """What a route or the guard raised, in words."""
     if isinstance(error, HTTPException):
         words = IN_WORDS.get(error.status_code, "").format(method=request.method) or error.detail
+        headers = error.headers or {}
         error = Trouble(error.status_code, f"http_{error.status_code}", words)
+        error.headers |= headers  # of a 405: what is allowed
     elif isinstance(error, ERRORS) and not isinstance(error, Trouble):
         log.error("%s %s: %s", request.method, request.url.path, error)
         error = Trouble(503, "no_database", "The database is away, so nothing was done. Try again in a minute.")
@@ -208,12 +213,14 @@ def show_error(request: Request, error: Exception) -> Response:
     return show_trouble(request, error)
 
 
-def render(request: Request, name: str, status: int = 200, **context: Any) -> Response:
+def render(
+    request: Request, name: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any
+) -> Response:
     """A template with what all of them need."""
     settings = request.app.state.settings
     sandbox = None if settings.x_site_url == "https://x.com" else settings.x_site_url
     return templates.TemplateResponse(
-        request, name, context | {"sandbox": sandbox, "x_site": settings.x_site_url}, status
+        request, name, context | {"sandbox": sandbox, "x_site": settings.x_site_url}, status, headers
     )
 
 

@@ -47,6 +47,8 @@ EXPECTED = {
     "LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR",
     "X_TOLERANCE_SECONDS": "how old a signed request X still takes, in seconds from 1 to 3600",
     "ABSENT_SECONDS": "how long a tweet must not appear on X until it is sent once more, in seconds from 1 to 3600",
+    "POSTS_PER_MINUTE": "how many tweets a person may hand in within a minute, from 1 to 1000000",
+    "SIGN_INS_PER_MINUTE": "how many sign-ins may begin from one address within a minute, from 1 to 1000000",
     "MISSED_AFTER_SECONDS": "how late a scheduled tweet is still sent unasked, in seconds from 1 to 31622400",
 }
 POSTGRES = "postgres(ql)?"
@@ -62,6 +64,8 @@ DEFAULT = {
     "X_TOLERANCE_SECONDS": "300",
     "ABSENT_SECONDS": "60",
     "MISSED_AFTER_SECONDS": "3600",
+    "POSTS_PER_MINUTE": "60",
+    "SIGN_INS_PER_MINUTE": "30",
 }
 DEVELOPMENT = {
     "HOST": "127.0.0.1",
@@ -74,6 +78,14 @@ PRODUCTION = {
     "HOST": "0.0.0.0",  # noqa: S104 - the platform's router has to reach it
     "X_API_URL": X_ITSELF,
     "X_SITE_URL": "https://x.com",
+}
+HIGHEST = {
+    "worker_threads": 1000,
+    "x_tolerance_seconds": 3600,
+    "absent_seconds": 3600,
+    "missed_after_seconds": 366 * 86400,
+    "posts_per_minute": 10**6,
+    "sign_ins_per_minute": 10**6,
 }
 SECRET = {"X_CONSUMER_KEY", "X_CONSUMER_SECRET", "SESSION_SECRET", "TOKEN_KEYS", "METRICS_TOKEN"}
 
@@ -104,6 +116,8 @@ class Settings:
     x_tolerance_seconds: int
     absent_seconds: int
     missed_after_seconds: int
+    posts_per_minute: int
+    sign_ins_per_minute: int
 
     @property
     def production(self) -> bool:
@@ -138,12 +152,9 @@ def load(environ: Mapping[str, str] | None = None, *, data: Path = DATA) -> Sett
         token_keys=read.keys("TOKEN_KEYS"),
         admin_ids=frozenset(read.words("ADMIN_IDS", "[0-9]{1,20}")),
         metrics_token=Secret(read.text("METRICS_TOKEN", "|[!-~]{16,}")),
-        worker_threads=read.number("WORKER_THREADS", 1000),
         worker_queues=read.words("WORKER_QUEUES", NAME),
         log_level=read.text("LOG_LEVEL", "DEBUG|INFO|WARNING|ERROR"),
-        x_tolerance_seconds=read.number("X_TOLERANCE_SECONDS", 3600),
-        absent_seconds=read.number("ABSENT_SECONDS", 3600),
-        missed_after_seconds=read.number("MISSED_AFTER_SECONDS", 366 * 86400),
+        **{name: read.number(name.upper(), highest) for name, highest in HIGHEST.items()},
     )
 
 

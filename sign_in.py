@@ -1,6 +1,7 @@
 """Who is at the browser, and what is theirs: signing in at X, out, the session in between. x_api.py walks the legs."""
 
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,10 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+import limiter
 import pages
 import x_api
+from guard import SESSION_DAYS
 from models import Tweet, User
 from pages import Trouble, read_fields, with_database
+from tables import Session
+from times import now_ms
 
 FOREIGN = "This sign-in was not begun in this browser, or was used already. Nothing was changed: begin again."
 NO_ANSWER = "X sent you back without an answer, so nobody was signed in. Begin again, and choose yes or no at X."
@@ -26,8 +31,15 @@ Answer = TypeVar("Answer")
 
 
 def signed_in(request: Request) -> User | None:
-    """The person whose browser this is. By X's id: a row's number means somebody else in another database."""
-    return User.get_or_none(User.x_id == request.session.get("x_id"))
+    """The person whose browser this is, while the sign-in lasts and nobody has signed out of it."""
+    mine = Session.id == request.session.get("id"), Session.created_at > oldest()
+    found: User | None = User.select().join(Session, on=(Session.x_id == User.x_id)).where(*mine).first()
+    return found
+
+
+def oldest() -> int:
+    """A sign-in from before this moment is over."""
+    return now_ms() - SESSION_DAYS * 86_400_000
 
 
 def tweet_of(user: User | None, job_id: str) -> Tweet | None:
@@ -49,6 +61,8 @@ def own_tweet(request: Request) -> Tweet:
 
 async def login(request: Request) -> Response:
     """POST /login: to X, which asks the person. What they had typed is kept; the request token is this browser's."""
+    settings = request.app.state.settings
+    limiter.count("sign_ins", limiter.address(request), settings.sign_ins_per_minute)
     fields = await read_fields(request)
     if "status" in fields:
         request.session.pop("kept", None)
@@ -56,7 +70,7 @@ async def login(request: Request) -> Response:
             trouble = Trouble(413, "too_long_to_keep", TOO_LONG)
             return await run_in_threadpool(pages.show_home, request, None, fields, trouble)
         request.session["kept"] = pages.typed(fields)
-    token, secret, authorize_url = await ask_x(x_api.sign_in_start, request.app.state.settings)
+    token, secret, authorize_url = await ask_x(x_api.sign_in_start, settings)
     request.session["asked"] = [token, secret]
     return RedirectResponse(authorize_url, 303)
 
@@ -97,15 +111,21 @@ async def ask_x(leg: Callable[..., Answer], *arguments: Any) -> Answer:
 def welcome(request: Request, account: x_api.Account) -> Response:
     """A person is here: a session of their own begins, with nothing in it from before but what they had typed."""
     user = User.sign_in(account.x_id, account.handle, account.token, account.secret)
-    kept = request.session.get("kept")
+    kept, before = request.session.get("kept"), request.session.get("id")
     request.session.clear()
-    request.session["x_id"] = user.x_id
+    request.session.update(
+        id=secrets.token_urlsafe(24), x_id=user.x_id
+    )  # operators are known while the database is away
+    Session.delete().where((Session.id == before) | (Session.created_at <= oldest())).execute()
+    Session.create(id=request.session["id"], x_id=user.x_id, created_at=now_ms())
     if kept:
         request.session["kept"] = kept
     return RedirectResponse("/", 303)
 
 
+@with_database
 def logout(request: Request) -> Response:
-    """POST /logout."""
+    """POST /logout: a copy of the cookie is worth nothing from now on."""
+    Session.delete().where(Session.id == request.session.get("id")).execute()
     request.session.clear()
     return RedirectResponse("/", 303)

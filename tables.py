@@ -39,6 +39,14 @@ class Person(Row):
         return unlock(self.token), unlock(self.secret)
 
 
+class Session(Row):
+    """A browser in which somebody is signed in. The cookie names it; without its row the cookie is worth nothing."""
+
+    id = peewee.CharField(64, primary_key=True)
+    x_id = peewee.CharField(32)
+    created_at = peewee.BigIntegerField(index=True)
+
+
 class Post(Row):
     """A tweet on its way."""
 

@@ -9,17 +9,13 @@ if not hasattr(queue, "__path__"):  # the standard library's came first: lend it
     queue.__path__ = [os.path.join(sys.path[0], "queue")]
     import queue._names
 
-import errno
 import hashlib
 import logging
-import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import peewee
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -30,9 +26,11 @@ from starlette.staticfiles import StaticFiles
 import admin
 import alarm
 import guard
+import limiter
 import metrics
 import models
 import pages
+import server
 import settings as configuration
 import sign_in
 import store
@@ -70,6 +68,10 @@ def publish(request: Request, fields: Mapping[str, str]) -> Response:
     user = signed_in(request)
     if user is None:
         return refuse(request, None, fields, Trouble(401, "signed_out", SIGNED_OUT))
+    try:
+        limiter.count("posts", user.x_id, request.app.state.settings.posts_per_minute)
+    except Trouble as trouble:
+        return refuse(request, user, fields, trouble)
     key = fields.get("key") or request.headers.get("idempotency-key") or None
     try:
         tweet = user.tweet(fields.get("status", ""), at=read_time(fields), key=key)
@@ -146,6 +148,7 @@ def change(request: Request, fields: Mapping[str, str]) -> Response:
 def send_again(request: Request) -> Response:
     """POST /tweets/{job_id}/retry: a failed, missed or uncertain one goes out under a new job id."""
     tweet = own_tweet(request)
+    limiter.count("posts", tweet.user.x_id, request.app.state.settings.posts_per_minute)
     try:
         return accepted(request, tweet.send_again())
     except BadTweet as error:
@@ -223,37 +226,13 @@ def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
     settings = configuration.load()
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
-    listener = listen(settings.host, settings.port)
+    listener = server.listen(settings.host, settings.port)
     log.info("web on %s; %s", settings.public_url, settings)
     try:
         app = create_app(settings)
     except peewee.OperationalError as error:
         sys.exit(store.away(error))
-    # Keep-alive longer than the router in front keeps a connection, so that it never sends into one we close. The
-    # environment's WEB_CONCURRENCY does not count. No access log: the callback's address holds a verifier.
-    config = uvicorn.Config(
-        app, workers=1, timeout_keep_alive=100, timeout_graceful_shutdown=20, access_log=False, log_config=None,
-        server_header=False,
-    )  # fmt: skip
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """The socket we serve on. Exits with one line when it cannot be had."""
-    # asyncio turns Nagle's delay off only where the socket says that it is TCP: without, each answer takes 40 ms more.
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            other = port + 10 if port + 10 <= 65535 else port - 10
-            sys.exit(f"port {port} is in use by another program: stop it, or choose another one with PORT={other}")
-        sys.exit(f"cannot listen on {host} port {port} ({error.strerror}): set HOST and PORT to what this machine has")
-    return listener
+    server.serve(app, listener)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, 
         x = stack.enter_context(running_sandbox([f"{url}/oauth/callback"]))
         environ = {"PATH": os.environ["PATH"], "PORT": str(port), "PUBLIC_URL": url, "REDIS_URL": server.url}
         environ |= {"DATABASE_URL": f"sqlite:///{folder}/office.db", "X_API_URL": x, "X_SITE_URL": x}
-        environ |= {"SESSION_SECRET": SECRET, "TOKEN_KEYS": "00" * 32, "ADMIN_IDS": ADA}
+        environ |= {"SIGN_INS_PER_MINUTE": "10000", "SESSION_SECRET": SECRET, "TOKEN_KEYS": "00" * 32, "ADMIN_IDS": ADA}
         stack.callback(stop, start("web.py", environ, folder))
         wait_until(lambda: serves(f"{url}/livez"), 20, "web.py")
         yield url, x, server

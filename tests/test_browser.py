@@ -116,6 +116,7 @@ def running(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "X_CONSUMER_SECRET": "sandbox-consumer-secret",
             "SESSION_SECRET": "a session secret for tests, long enough",
             "TOKEN_KEYS": "00" * 32,
+            "SIGN_INS_PER_MINUTE": "10000",
         }
         for program in ("web.py", "worker.py"):
             stack.callback(stop, start(program, environ, folder))

@@ -28,6 +28,7 @@ import guard
 import health
 import models
 import pages
+import server
 import settings
 import sign_in
 import web
@@ -81,6 +82,8 @@ def configure(redis_url: str, x: str, folder: Path, **more: str) -> settings.Set
         "PUBLIC_URL": HOME,
         "X_API_URL": x,
         "SESSION_SECRET": SECRET,
+        "SIGN_INS_PER_MINUTE": "10000",  # all tests are one address,
+        "POSTS_PER_MINUTE": "10000",  # and a few people
     }
     return settings.load(given | more, data=folder)
 
@@ -190,7 +193,7 @@ def test_a_session_begins_anew_at_sign_in(site: Site) -> None:
     token = parse_qs(urlsplit(browser.post("/login").headers["location"]).query)["oauth_token"][0]
     browser.get("/oauth/callback", params={"denied": token})  # leaves a notice behind
     browser.get("/oauth/callback", params=site.consent(browser, "ada"))
-    assert list(json.loads(b64decode(browser.cookies["session"].split(".")[0] + "=="))) == ["x_id"]
+    assert list(json.loads(b64decode(browser.cookies["session"].split(".")[0] + "=="))) == ["id", "x_id"]
     assert "@ada" in browser.get("/").text
 
 
@@ -529,6 +532,17 @@ def test_a_failure_is_told_with_its_reason_and_remedy(site: Site) -> None:
     page = ada.get("/").text
     assert told["reason"]["message"].replace("'", "&#39;") in page
     assert re.search(r'data-for="sign_in">', page)
+
+
+def test_html_in_x_s_words_stays_text(site: Site) -> None:
+    """A reason may hold what X said, and X may say anything."""
+    ada = site.person()
+    job_id = tweet(ada)["job_id"]
+    with models.database.connection_context():
+        row(job_id).record_failed(reason("not_permitted", "<script>alert(1)</script>"))
+    page = ada.get("/").text
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
 
 
 def test_an_unchanged_status_is_not_sent_again(site: Site) -> None:
@@ -881,7 +895,7 @@ def test_the_page_is_small_and_asks_nobody_else(site: Site) -> None:
 
 def test_an_answer_is_not_held_back_by_the_network_stack() -> None:
     """Nagle's delay is off only for sockets that say they are TCP; with it every answer takes 40 ms more."""
-    with web.listen("127.0.0.1", 0) as listener:
+    with server.listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
@@ -907,7 +921,7 @@ def test_the_last_port_has_no_higher_neighbour() -> None:
             holder.bind(("127.0.0.1", 65535))
             holder.listen()
         with pytest.raises(SystemExit, match="PORT=65525"):
-            web.listen("127.0.0.1", 65535)
+            server.listen("127.0.0.1", 65535)
 
 
 def test_bounded_reads_no_more_than_it_must(site: Site) -> None:
