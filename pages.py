@@ -39,6 +39,7 @@ WORDS = {
     "cancelled": "Cancelled",
     "missed": "Missed",
 }
+EDITABLE = ("scheduled", "retrying")  # queued as well, but only for a moment
 AGAIN = ("failed", "missed", "uncertain")  # what a person may send again
 REUSABLE = ("failed", "missed", "cancelled")  # whose text may go back into the composer
 REGIONS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
@@ -67,7 +68,10 @@ REUSED = (
     "press the button once more (programs: use a new key)."
 )
 # Which field a code of BadTweet is about; the others are about the text.
-FIELDS = dict.fromkeys(("past", "too_far", "bad_time", "no_such_time"), "at") | {"bad_zone": "tz", "bad_key": "key"}
+FIELDS = dict.fromkeys(("past", "too_far", "bad_time", "no_such_time", "comes_twice"), "at") | {
+    "bad_zone": "tz",
+    "bad_key": "key",
+}
 HALF = re.compile("[\ud800-\udfff]")  # no database and no page can hold one
 View = Callable[..., Response]
 
@@ -238,6 +242,7 @@ templates = Jinja2Templates(directory=Path(__file__).resolve().parent / "templat
 templates.env.filters |= {"iso": iso, "readable": readable}
 templates.env.globals |= {
     "words": WORDS,
+    "editable": EDITABLE,
     "again": AGAIN,
     "reusable": REUSABLE,
     "zones": ZONES,

@@ -51,11 +51,11 @@ def _shown(seconds: float) -> str:
         return f"the time {seconds}"
 
 
-def resolve_time(local: str, zone: str, *, fold: int = 0) -> datetime:
+def resolve_time(local: str, zone: str, fold: str = "") -> datetime:
     """Return the moment when clocks in a zone show a local time, like 2026-12-01T09:30 and Europe/Berlin.
 
-    Where clocks go back a time comes twice: the first is meant, unless fold is 1. Where they go forward it does not
-    come at all: that is refused, as guessing would send the tweet an hour off.
+    Where clocks go back a time comes twice: fold says which is meant, "0" the first, "1" the second. Without it that
+    time is refused, and so is one that does not come at all, where they go forward: guessing would be an hour off.
     """
     if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?", local, re.ASCII):
         raise BadTweet("bad_time", f"{local[:40]!r} is no date and time: write it like 2026-12-01T09:30.")
@@ -63,13 +63,17 @@ def resolve_time(local: str, zone: str, *, fold: int = 0) -> datetime:
         wanted = datetime.fromisoformat(local)
     except ValueError as error:
         raise BadTweet("bad_time", f"{local!r} is not in the calendar ({error}): correct it.") from None
-    moment = wanted.replace(tzinfo=_zone(zone), fold=fold)
+    moment = wanted.replace(tzinfo=_zone(zone), fold=int(fold == "1"))
     try:
         comes = _comes(moment)
     except OverflowError:
         raise BadTweet("bad_time", f"{local!r} is too near the end of the calendar: choose another time.") from None
     if not comes:
         raise BadTweet("no_such_time", _gap(moment, zone))
+    first, second = (moment.replace(fold=fold).isoformat()[-6:] for fold in (0, 1))
+    if first != second and fold not in ("0", "1"):
+        when = f"{moment:%H:%M} comes twice on {moment:%Y-%m-%d} in {zone}, at UTC{first} and again at UTC{second}"
+        raise BadTweet("comes_twice", f"{when}: say which is meant (programs: fold 0 or 1).")
     return moment
 
 

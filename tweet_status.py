@@ -4,6 +4,7 @@ It changes nothing, but for a tweet whose job is over: nobody would touch that a
 """
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from reasons import reason
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from models import Tweet
 
 SOONEST, LATEST = 500, 5_000  # ms between two looks at a tweet that is on its way
-LONGEST_WAIT = 60_000  # ms between two looks at one that waits for its time
+STUCK = ((3_600_000, 300_000), (300_000, 30_000))  # on its way for longer than this: every so many ms
+WAITS = ((10_800_000, 3_600_000), (900_000, 300_000), (180_000, 60_000))  # still to wait for longer than this: likewise
 WAITING = ("scheduled", "queued", "retrying")
 JOB_ENDS = ("done", "dead", "cancelled")
 
@@ -63,10 +65,19 @@ def _state(tweet: "Tweet", job: "Job | None", now: int) -> str:
 
 
 def _pace(tweet: "Tweet", state: str, waits_until: int | None, now: int) -> int | None:
-    """When to look again: soon after something is due, then slower and slower; None at an end."""
+    """When to look again: soon after something is due, then slower and slower; None at an end.
+
+    A page that is left open for a day asks some hundred times for a tweet, whatever becomes of it.
+    """
     if state not in (*WAITING, "sending"):
         return None
     if waits_until and waits_until > now:
-        return min(waits_until - now + SOONEST, LONGEST_WAIT)
-    began = max(tweet.created_at, tweet.due_at or 0)
-    return max(SOONEST, min((now - began) // 4, LATEST))
+        rest = waits_until - now
+        return _step(WAITS, rest) or min(rest + SOONEST, 60_000)
+    age = now - max(tweet.created_at, tweet.due_at or 0)
+    return _step(STUCK, age) or max(SOONEST, min(age // 4, LATEST))
+
+
+def _step(steps: Iterable[tuple[int, int]], ms: int) -> int | None:
+    """In steps, so that an answer stays the same, and is not sent again, while nothing happens."""
+    return next((pause for longer, pause in steps if ms > longer), None)

@@ -175,7 +175,7 @@ def read_time(fields: Mapping[str, str]) -> datetime | None:
     at, zone = fields.get("at", ""), fields.get("tz", "")
     if at and not zone:
         raise BadTweet("bad_zone", f"No time zone was given with {at[:40]!r}: add tz, like Europe/Berlin or UTC.")
-    return models.resolve_time(at, zone) if at else None
+    return models.resolve_time(at, zone, fields.get("fold", "")) if at else None
 
 
 # The whole -----------------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ const composer = $("#composer");
 const words = composer && JSON.parse($("#words").textContent);
 const AGAIN = new Set(["failed", "missed", "uncertain"]);
 const REUSABLE = new Set(["failed", "missed", "cancelled"]);
+const WAITING = new Set(["scheduled", "retrying"]);
 const ENDS = new Set(["sent", "failed", "uncertain", "cancelled", "missed"]);
 // What can be done to a tweet: the form's class, the request, the plain form's own address, and when it is offered.
 const DEEDS = {
   cancel: { method: "DELETE", path: "", plain: "/cancel", offered: (tweet) => tweet.cancellable },
-  change: { method: "PATCH", path: "", plain: "/edit", offered: (tweet) => tweet.cancellable },
+  change: { method: "PATCH", path: "", plain: "/edit", offered: (tweet) => WAITING.has(tweet.state) },
   now: { method: "POST", path: "/now", plain: "/now", offered: (tweet) => tweet.state === "scheduled" },
   found: { method: "POST", path: "/there", plain: "/there", offered: (tweet) => tweet.state === "uncertain" },
   again: { method: "POST", path: "/retry", plain: "/retry", offered: (tweet) => AGAIN.has(tweet.state) },
@@ -43,6 +44,15 @@ function fromNow(ms) {
   const steps = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
   const [unit, size] = steps.find(([, size]) => Math.abs(seconds) >= size * 1.5) ?? steps[3];
   return new Intl.RelativeTimeFormat(document.documentElement.lang).format(Math.round(seconds / size), unit);
+}
+
+// What is due within the hour is counted down, beside the time and for the eye only.
+function tick() {
+  for (const card of $$(".card")) {
+    const due = WAITING.has(card.dataset.state) ? Date.parse($("time", card).dateTime) - Date.now() : 0;
+    const rest = Math.ceil(due / 1000);
+    $(".countdown", card).textContent = rest > 0 && rest < 3600 ? `in ${Math.floor(rest / 60)}:${String(rest % 60).padStart(2, "0")}` : "";
+  }
 }
 
 // The moment at which the clocks of a zone show `local`. Only to be shown: the server decides, also about clock changes.
@@ -123,10 +133,7 @@ function follow(card, wait = Number(card.dataset.poll)) {
 }
 
 async function look(card) {
-  if (document.hidden) {
-    document.addEventListener("visibilitychange", () => look(card), { once: true });
-    return;
-  }
+  if (document.hidden) return; // on return every card is looked at once
   try {
     const answer = await fetch(`/status/${card.dataset.job}`, { headers: JSON_PLEASE });
     const body = await answer.json();
@@ -166,6 +173,7 @@ async function act(event) {
     const answer = await fetch(`/tweets/${card.dataset.job}${deed.path}`, request);
     const told = await answer.json();
     note(answer.ok || answer.status === 404 ? "" : told.error.message);
+    twice(event.target, told.error?.code === "comes_twice");
     if (answer.ok) {
       $(".edit", card).open = false;
       show(card, told);
@@ -178,6 +186,15 @@ async function act(event) {
   }
   card.tabIndex = -1;
   card.focus({ preventScroll: true }); // the button that had the focus may be gone
+}
+
+// Where clocks go back a time comes twice: ask which is meant.
+function twice(form, asked) {
+  const choice = $(".twice", form);
+  if (!choice) return;
+  choice.hidden = choice.disabled = !asked;
+  for (const radio of $$("input", choice)) radio.checked = false;
+  if (asked) $("input", choice).focus();
 }
 
 // The composer --------------------------------------------------------------------------------------------------------
@@ -205,8 +222,12 @@ function startComposer() {
     at.value = later.open ? at.value || soon() : "";
     label();
   });
-  at.addEventListener("input", label);
-  tz.addEventListener("change", label);
+  for (const [field, change] of [[at, "input"], [tz, "change"]]) {
+    field.addEventListener(change, () => {
+      twice(composer, false);
+      label();
+    });
+  }
   window.addEventListener("pageshow", (event) => event.persisted && count());
 
   async function send(event) {
@@ -240,6 +261,7 @@ function startComposer() {
     at.value = "";
     key.value = newKey();
     remember(null);
+    twice(composer, false);
     count();
     label();
   }
@@ -263,6 +285,8 @@ function startComposer() {
       composer.elements[error.field].focus();
     }
     if (error.code === "key_reused") key.value = newKey();
+    if (error.field === "at") $(".moment", composer).textContent = "";
+    if (error.code === "comes_twice") twice(composer, true);
   }
 
   function newKey() {
@@ -308,11 +332,34 @@ function startComposer() {
   function label() {
     button.textContent = at.value ? "Schedule" : "Tweet";
     const ms = at.value ? moment(at.value, tz.value) : NaN;
-    const local = Number.isNaN(ms) ? "" : `${readable(new Date(ms))} on your clock, ${fromNow(ms)}.`;
-    $(".moment", composer).textContent = !local ? "Empty means now." : ms < Date.now() ? `That is past: ${local}` : `Goes out ${local}`;
+    $(".moment", composer).textContent = Number.isNaN(ms) ? "Empty means now." : inWords(ms);
+    warn();
+  }
+
+  // In the zone that was chosen, with its offset; in UTC; and on the reader's own clock where that is another one.
+  function inWords(ms) {
+    const at = (timeZone, more) => new Date(ms).toLocaleString(undefined, { timeZone, weekday: "short", hour: "numeric", minute: "2-digit", ...more });
+    const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const there = `${at(tz.value, { timeZoneName: "shortOffset" })} in ${tz.value.replace(/_/g, " ")}, ${at("UTC", {})} UTC`;
+    const here = own === tz.value || own === "UTC" ? "" : `, ${at(own, {})} on your clock`;
+    return ms < Date.now() ? `That is past: ${there}${here}.` : `Goes out ${fromNow(ms)}: ${there}${here}.`;
+  }
+
+  // No reason to refuse, but worth knowing before it is sent.
+  function warn() {
+    const text = status.value.trim();
+    const others = $$(".lists .card").filter((card) => !["failed", "missed", "cancelled"].includes(card.dataset.state));
+    const same = text && others.some((card) => $(".text", card).textContent.trim() === text);
+    const minute = at.value && Math.floor(moment(at.value, tz.value) / 60_000);
+    const due = (card) => Math.floor(Date.parse($("time", card).dateTime) / 60_000);
+    const near = minute && $$("#upcoming .card").some((card) => due(card) === minute);
+    const words = [same && "These words are on your list already: X takes them only once.", near && "Another tweet goes out in that minute."];
+    const said = words.filter(Boolean).join(" ");
+    if ($(".warn", composer).textContent !== said) $(".warn", composer).textContent = said;
   }
 
   function count() {
+    warn();
     const limit = Number(composer.dataset.limit);
     const left = limit - weight(status.value);
     const meter = $(".count", composer);
@@ -340,6 +387,10 @@ function weight(text) {
   return sum - (pieces.length - 1);
 }
 
+function back() {
+  if (!document.hidden) $$(".card").filter((card) => !ENDS.has(card.dataset.state)).forEach(look);
+}
+
 $$("time[datetime]").forEach((time) => stamp(time, Date.parse(time.dateTime)));
 if (composer) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -348,6 +399,9 @@ if (composer) {
     $$(".change .zone", template).forEach((shown) => (shown.textContent = zone));
   }
   $$(".card").forEach((card) => follow(card));
+  document.addEventListener("visibilitychange", back);
+  setInterval(tick, 1000);
+  tick();
   $(".lists").addEventListener("submit", act);
   startComposer();
 }

@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-WIDTHS = {390: 844, 1280: 800}
+WIDTHS = {390: 844, 768: 1024, 1280: 800}
 SLOW = 20_000  # ms; an upper bound for what takes a second
 
 
@@ -97,8 +97,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def running(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """web.py and worker.py on a sandbox, a Redis and a database of their own: the two addresses."""
+def running(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
+    """web.py and worker.py on a sandbox, a Redis and a database of their own: the two addresses, and the folder."""
     port, folder = free_port(), tmp_path_factory.mktemp("desk")
     url = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
@@ -121,7 +121,7 @@ def running(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for program in ("web.py", "worker.py"):
             stack.callback(stop, start(program, environ, folder))
         wait_until(lambda: serves(f"{url}/healthz"), 20, "web.py")
-        yield url, x
+        yield url, x, folder
 
 
 def start(program: str, environ: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
@@ -146,9 +146,9 @@ def serves(url: str) -> bool:
 
 
 @pytest.fixture
-def desk(chromium: Browser, running: tuple[str, str]) -> Iterator[Desk]:
+def desk(chromium: Browser, running: tuple[str, str, Path]) -> Iterator[Desk]:
     """A desk without complaints: no error in the console, no violation of the policy, no request to anybody else."""
-    desk = Desk(*running, chromium)
+    desk = Desk(*running[:2], chromium)
     requests.delete(f"{desk.x}/_sandbox/faults", timeout=5)
     yield desk
     for context in desk.contexts:
@@ -431,8 +431,8 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
             keep(page, folder / f"later-{width}{night}.png")
 
 
-def in_states(desk: Desk) -> None:
-    """Give Ada a tweet in each state that can be had quickly."""
+def in_states(desk: Desk, more: str = "") -> None:
+    """Give Ada a tweet in each state that can be had quickly. X takes the same words once: `more` makes others."""
     page = desk.sign_in("ada")
     page.get_by_text("Send later").click()
     write(page, "Good morning! The notes of the new version are out.")
@@ -443,6 +443,7 @@ def in_states(desk: Desk) -> None:
         ("Hello, world!", None, "sent"),
         ("One thing after the other.", {"fault": "429", "seconds": 500}, "retrying"),
     ]:
+        text += more
         if fault:
             desk.fault(text=text, **fault)
         if state == "uncertain":

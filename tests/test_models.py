@@ -18,6 +18,7 @@ from cryptography.fernet import Fernet
 
 import models
 import settings as configuration
+import tweet_status
 from models import BadTweet, Tweet, User
 from reasons import ACTIONS, TABLE, reason
 from settings import Settings
@@ -396,7 +397,7 @@ def test_status_of_a_scheduled_tweet(ada: User) -> None:
     body = models.status(tweet)
     assert (body["state"], body["due_at"]) == ("scheduled", tweet.due_at)
     assert 25_000 < body["poll_after_ms"] <= 30_500
-    assert models.status(ada.tweet("Tomorrow", at=now_ms() / 1000 + 86_400))["poll_after_ms"] == 60_000
+    assert models.status(ada.tweet("Tomorrow", at=now_ms() / 1000 + 86_400))["poll_after_ms"] == 3_600_000
     assert models.status(ada.tweet("Now", at=now_ms() / 1000 - 2))["state"] == "queued"
 
 
@@ -486,11 +487,23 @@ def test_polling_slows_down(ada: User) -> None:
     """The longer a tweet is on its way, the less often the page needs to ask."""
     tweet = ada.tweet("Hello")
     paces = []
-    for age in (0, 4_000, 12_000, 3_600_000):
+    for age in (0, 4_000, 12_000, 60_000, 600_000, 7_200_000):
         tweet.created_at = now_ms() - age
         paces.append(models.status(tweet)["poll_after_ms"])
     assert paces == sorted(paces)
-    assert (paces[0], paces[-1]) == (500, 5_000)
+    assert (paces[0], paces[3:]) == (500, [5_000, 30_000, 300_000])
+
+
+@pytest.mark.parametrize("hours", [None, 1, 23.9])
+def test_a_day_is_some_hundred_looks(ada: User, hours: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page left open with a tweet that no worker takes, or that waits: each look when the last one said."""
+    began = now = now_ms()
+    monkeypatch.setattr(tweet_status, "now_ms", lambda: now)
+    tweet, looks = ada.tweet("Hello", at=hours and began / 1000 + hours * 3600), 0
+    while now < began + 86_400_000:
+        now += models.status(tweet)["poll_after_ms"]
+        looks += 1
+    assert looks < 600
 
 
 def test_every_reason_says_what_to_do() -> None:
@@ -588,11 +601,17 @@ def test_a_time_in_the_gap_is_refused_by_name() -> None:
     assert code_of(models.resolve_time, "2011-12-30T12:00", "Pacific/Apia") == "no_such_time"  # a whole day
 
 
-def test_a_time_that_comes_twice_is_the_first() -> None:
-    """Where clocks go back the first of the two is meant, the second can be asked for."""
-    first = models.resolve_time("2026-10-25T02:30", "Europe/Berlin")
-    second = models.resolve_time("2026-10-25T02:30", "Europe/Berlin", fold=1)
+def test_a_time_that_comes_twice_is_asked_about() -> None:
+    """Where clocks go back it is refused with both offsets, until the first or the second is chosen."""
+    with pytest.raises(
+        BadTweet, match=r"02:30 comes twice on 2026-10-25 .* at UTC\+02:00 and again at UTC\+01:00"
+    ) as twice:
+        models.resolve_time("2026-10-25T02:30", "Europe/Berlin")
+    assert twice.value.code == "comes_twice"
+    first, second = (models.resolve_time("2026-10-25T02:30", "Europe/Berlin", fold) for fold in ("0", "1"))
     assert (first.timestamp(), second.timestamp()) == (1792888200, 1792888200 + 3600)
+    once = [models.resolve_time("2026-10-25T04:30", "Europe/Berlin", fold) for fold in ("", "0", "1", "2")]
+    assert len({moment.timestamp() for moment in once}) == 1
 
 
 @pytest.mark.parametrize(

@@ -517,7 +517,7 @@ def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
         for tweet in others:
             body = reaches(life, tweet, "retrying")
             assert body["reason"]["code"] == "waits_for_sign_in"
-            assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 60_000)
+            assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 3_600_000)
             job = queue.status(tweet.job_id)
             assert job
             assert (job.state, job.failures) == ("scheduled", 0)

@@ -188,8 +188,8 @@ from the begin of a fault to the next start of a job that it had interrupted; bo
 LEDGER_HEAD = "## The ledger: tweets through the whole app"
 LEDGER = """
 
-Twenty people, a browser each, tweet, schedule, edit, call off, send now, sign in again and press again when nothing
 Twenty people, a browser each, tweet, schedule, edit, cancel, send now, sign in again and press again when nothing
+happens, through a real web process, three workers, Redis, Postgres and the sandbox, whose rule against the same words is
 turned off so that it hides nothing. All of it is killed, frozen, cut and flushed; Redis comes back with an old copy; X
 answers late, twice, never, resets after accepting, and says everything it can say. X's times and the worker's are
 scaled down together (`tests/faults/ledger_worker.py`): what takes minutes takes seconds. In the end
