@@ -45,12 +45,8 @@ def test_axe_finds_nothing(desk: Desk, database: sqlite3.Connection, scheme: Any
     check(empty, "empty")
     in_states(desk, f" ({scheme})")
     page = desk.sign_in("ada", color_scheme=scheme)
-    for text, state in (
-        ("Queued", "queued"),
-        ("On its way", "sending"),
-        ("Called off", "cancelled"),
-        ("Too late", "missed"),
-    ):
+    words = {"Queued": "queued", "On its way": "sending", "Called off": "cancelled", "Too late": "missed"}
+    for text, state in {f"{text} ({scheme})": state for text, state in words.items()}.items():
         write(page, text)
         expect(card(page, text, "sent")).to_be_visible(timeout=SLOW)
         reason = "missed" if state == "missed" else None
