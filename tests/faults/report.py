@@ -190,13 +190,13 @@ LEDGER = """
 
 Twenty people, a browser each, tweet, schedule, edit, cancel, send now, sign in again and press again when nothing
 happens, through a real web process, three workers, Redis, Postgres and the sandbox, whose rule against the same words
-is turned off so that it hides nothing. All of it is killed, frozen, cut and flushed; Redis comes back with an old copy; X
-answers late, twice, never, resets after accepting, and says everything it can say. X's times and the worker's are
-scaled down together (`tests/faults/ledger_worker.py`): what takes minutes takes seconds. In the end
+is turned off so that it hides nothing. All of it is killed, frozen, cut and flushed; Redis comes back with an old
+copy; X answers late, twice, never, resets after accepting, and says everything it can say. X's times and the worker's
+are scaled down together (`tests/faults/ledger_worker.py`): what takes minutes takes seconds. In the end
 `ledger_checker.py` compares what people were told, the rows, and X's timeline. *Lost*: accepted, and not at an end.
-*Twice*: more than once on the timeline. *Wrongly told*: an end that is not what X has, an answer that was not kept, an
-end that changed by itself, or uncertain where it could have been known. `tests/faults/test_ledger.py` breaks each by
-hand, and runs half a minute of the storm.
+*Twice*: more than once on the timeline. *Wrongly told*: an end that is not what X has, an answer that was not kept,
+an end that changed by itself, or uncertain where it could have been known. `tests/faults/test_ledger.py` breaks each
+by hand, and runs half a minute of the storm.
 
     make faults WHAT=ledger SECONDS={seconds:g} SEED={seed}
 
