@@ -6,7 +6,7 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 
 .DELETE_ON_ERROR:  # an environment half made is made again
 
-.PHONY: help run test check faults bench console clean
+.PHONY: help run test check faults bench figures console clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 | /p' Makefile | awk -F' [|] ' '{ printf "%-14s%s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ faults: .venv/dev.stamp .venv/redis62/redis-server  ## break everything for 45 m
 
 bench: .venv/dev.stamp  ## measure the queue and its peers, 25 minutes; WHAT=ours: the queue alone, 2 minutes
 	@$(PY) -m benchmarks $(WHAT)
+
+figures: .venv/dev.stamp  ## measure the page's requests, 2 minutes; writes docs/web-figures.md
+	@$(PY) -m benchmarks.web
 
 console: .venv/run.stamp  ## a Python prompt on the data of make run
 	@$(PY) local.py console
