@@ -17,15 +17,18 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import redis
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 import guard
 import health
+import limiter
 import models
 import pages
 import server
@@ -804,6 +807,16 @@ def test_production_is_stricter(site: Site, redis_url: str, tmp_path: Path) -> N
     assert {"httponly", "samesite=lax", "secure", "path=/"} <= {part.strip().lower() for part in cookie.split(";")}
     headers = browser.get("/").headers
     assert "max-age" in headers["strict-transport-security"]
+
+
+@pytest.mark.parametrize(("production", "whose"), [(True, "10.0.0.3"), (False, "192.0.2.1")])
+def test_an_address_is_what_the_router_saw(production: bool, whose: str) -> None:
+    """The last entry, which the router wrote; those before it, and all of it where no router is, anybody can write."""
+    state = SimpleNamespace(settings=SimpleNamespace(production=production))
+    passed = [(b"x-forwarded-for", b"10.0.0.1"), (b"x-forwarded-for", b"10.0.0.2, 10.0.0.3")]
+    scope = {"type": "http", "headers": passed, "client": ("192.0.2.1", 5), "app": SimpleNamespace(state=state)}
+    assert limiter.address(Request(scope)) == whose
+    assert limiter.address(Request(scope | {"headers": []})) == "192.0.2.1"
 
 
 def test_a_sign_in_at_x_itself_may_end_at_all_its_addresses(redis_url: str, tmp_path: Path) -> None:
