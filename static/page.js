@@ -235,11 +235,12 @@ function startComposer() {
     event.preventDefault();
     if (busy) return;
     wait(true);
+    const sent = status.value;
     try {
       const body = new URLSearchParams(new FormData(composer));
       const answer = await fetch("/tweets", { method: "POST", body, headers: JSON_PLEASE });
       const told = await answer.json();
-      if (answer.ok) accepted(told);
+      if (answer.ok) accepted(told, sent);
       else refused(told.error);
     } catch {
       refused({ message: "The connection is lost. Your text is kept: press the button again, it will not be sent twice." });
@@ -253,14 +254,15 @@ function startComposer() {
     composer.setAttribute("aria-busy", on);
   }
 
-  function accepted(tweet) {
+  // What was typed while it was on its way is the next one's.
+  function accepted(tweet, sent) {
     refused({ message: "" });
     if (!$(`[data-job="${CSS.escape(tweet.job_id)}"]`)) add(tweet);
-    status.value = "";
+    status.value = status.value.startsWith(sent) ? status.value.slice(sent.length) : status.value;
     later.open = false;
     at.value = "";
     key.value = newKey();
-    remember(null);
+    keep();
     twice(composer, false);
     count();
     label();

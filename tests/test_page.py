@@ -269,6 +269,22 @@ def test_typing_goes_on_while_a_tweet_changes(desk: Desk) -> None:
     expect(box).to_have_value("I go on typing and typing")
 
 
+def test_what_is_typed_while_it_is_sent_is_the_next_one(desk: Desk) -> None:
+    """The answer takes its time; the person goes on, and nothing of it is lost or sent."""
+    page = desk.sign_in("ada")
+    held: list[Any] = []
+    page.route("**/tweets", held.append, times=1)
+    write(page, "First thought.")
+    wait_until(lambda: page.wait_for_timeout(20) or held, 5)
+    page.get_by_label("Your tweet").press_sequentially(" Second thought.")
+    held[0].continue_()
+    expect(page.get_by_label("Your tweet")).to_have_value(" Second thought.")
+    expect(card(page, "First thought.", "sent")).to_be_visible(timeout=SLOW)
+    assert len(desk.published("First thought.")) == 1
+    page.reload()
+    expect(page.get_by_label("Your tweet")).to_have_value(" Second thought.")
+
+
 @pytest.mark.parametrize("again", ["back", "reload", "another tab", "closed"])
 def test_a_draft_is_still_there_and_goes_out_once(desk: Desk, again: str) -> None:
     """After the back button, a reload, in a second tab, in a tab that was closed: the text, and one tweet of it."""
