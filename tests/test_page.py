@@ -127,6 +127,7 @@ def test_the_same_again_is_warned_about(desk: Desk) -> None:
     """The same words, the same minute: a hint, once, and no refusal."""
     page = desk.sign_in("grace")
     page.get_by_text("Send later").click()
+    expect(page.get_by_label("Date and time").first).not_to_have_value("")
     at = page.get_by_label("Date and time").input_value()
     write(page, "Said before")
     expect(card(page, "Said before", "scheduled")).to_be_visible()
@@ -273,9 +274,9 @@ def test_what_is_typed_while_it_is_sent_is_the_next_one(desk: Desk) -> None:
     """The answer takes its time; the person goes on, and nothing of it is lost or sent."""
     page = desk.sign_in("ada")
     held: list[Any] = []
-    page.route("**/tweets", held.append, times=1)
-    write(page, "First thought.")
-    wait_until(lambda: page.wait_for_timeout(20) or held, 5)
+    page.route("**/tweets", lambda route: held.append(route), times=1)
+    with page.expect_request("**/tweets"):
+        write(page, "First thought.")
     page.get_by_label("Your tweet").press_sequentially(" Second thought.")
     held[0].continue_()
     expect(page.get_by_label("Your tweet")).to_have_value(" Second thought.")
