@@ -41,9 +41,9 @@ One web process, `python web.py`, on SQLite, while X takes {slow:g} s for a twee
 {rows}
 
 `/status` reads the session, the tweet and its job, in a thread with a connection to the database of its own: it answers
-{share:.0%} as often as a Starlette route that reads nothing and stands behind nothing. A page asks it every half second at
-first, every 5 s later, and ever more rarely while it waits. While Redis is frozen, not gone, each tweet waits for the
-time that the queue gives it to answer.
+{share:.0%} as often as a Starlette route that reads nothing and stands behind nothing. A page asks it every half
+second at first, every 5 s later, and ever more rarely while it waits. While Redis is frozen, not gone, each tweet waits
+for the time that the queue gives it to answer.
 """
 
 

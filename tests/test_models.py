@@ -13,6 +13,7 @@ from queue.jobs import connected
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import peewee
 import pytest
 from cryptography.fernet import Fernet
 
@@ -504,6 +505,26 @@ def test_a_day_is_some_hundred_looks(ada: User, hours: float | None, monkeypatch
         now += models.status(tweet)["poll_after_ms"]
         looks += 1
     assert looks < 600
+
+
+def test_a_job_id_that_is_taken_is_no_second_form(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a key that is there already makes it the same tweet."""
+    tweet = ada.tweet("First")
+    monkeypatch.setattr(queue, "new_id", lambda: tweet.job_id)
+    for key in (None, "a-new-key"):
+        with pytest.raises(peewee.IntegrityError):
+            ada.tweet("Second", key=key)
+    assert Tweet.select().count() == 1
+
+
+def test_what_was_called_off_meanwhile_does_not_go_on(ada: User) -> None:
+    """A sign-in wakes what waits for it, and nothing else."""
+    tweet = ada.tweet("Hello")
+    read_before = Tweet.get_by_id(tweet.id)
+    tweet.cancel()
+    read_before.go_on()
+    job = queue.status(tweet.job_id)
+    assert (read_before.state, job and job.state) == ("cancelled", "cancelled")
 
 
 def test_every_reason_says_what_to_do() -> None:

@@ -101,6 +101,23 @@ def test_a_sign_in_without_x(tmp_path: Path) -> None:
         x_api.sign_in_start(settings_for(tmp_path, f"http://127.0.0.1:{free_port()}"))
 
 
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (("200 OK", b"oauth_token=a&oauth_token_secret=b"), x_api.Refused, "made no sense"),
+        (("200 OK", b"oauth_callback_confirmed=true"), x_api.Refused, "made no sense"),
+        (("429 Too Many Requests", b""), x_api.NotSent, "unreachable"),
+        (("503 Service Unavailable", b""), x_api.NotSent, "unreachable"),
+    ],
+)
+def test_a_sign_in_that_x_does_not_begin_is_told(
+    tmp_path: Path, answer: tuple[str, bytes], error: type[x_api.XError], words: str
+) -> None:
+    """Without a confirmed callback or a token it is no sign-in; too busy or broken it is tried again by the person."""
+    with server(says(*answer)) as (url, _), pytest.raises(error, match=words):
+        x_api.sign_in_start(settings_for(tmp_path, url))
+
+
 # Posting -------------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +149,8 @@ def server(serve: Callable[[socket.socket], object]) -> Iterator[tuple[str, list
 def request_from(connection: socket.socket) -> bytes:
     """Read one request whole: head and body come in pieces. What is none, as for TLS, ends with its first."""
     request = connection.recv(65_536)
-    while request.startswith(b"POST ") and not request.endswith(b"}") and (more := connection.recv(65_536)):
+    has_body = request.startswith(b"POST ") and b"Content-Length: 0" not in request
+    while has_body and not request.endswith(b"}") and (more := connection.recv(65_536)):
         request += more
     return request
 
@@ -372,3 +390,48 @@ def test_a_rate_limit_says_until_when(headers: dict[str, str], reset: float | No
     with pytest.raises(x_api.RateLimited) as limited:
         conclude(429, headers, b'{"title":"Too Many Requests","detail":"Too Many Requests","type":"about:blank"}')
     assert limited.value.reset == reset
+
+
+# Looking for what may be there ---------------------------------------------------------------------------------------
+
+
+def timeline(*pages: dict[str, Any]) -> Callable[[socket.socket], object]:
+    """A timeline in pages, the last one again and again."""
+    left = [json.dumps(page).encode() for page in pages]
+
+    def serve(connection: socket.socket) -> None:
+        body = left.pop(0) if len(left) > 1 else left[0]
+        says("200 OK", body, "Connection: close")(connection)
+
+    return serve
+
+
+def look(folder: Path, url: str, text: str = "Hello") -> list[str]:
+    """Look for a text."""
+    return x_api.find(settings_for(folder, url), CREDENTIALS, "17", text, 0)
+
+
+def test_a_look_reads_page_after_page(tmp_path: Path) -> None:
+    """With the token of the next one, until there is none."""
+    first = {"data": [{"id": "3", "text": "Other"}], "meta": {"next_token": "more"}}
+    with server(timeline(first, {"data": [{"id": "2", "text": "Hello"}], "meta": {}})) as (url, seen):
+        assert look(tmp_path, url) == ["2"]
+    assert [b"pagination_token=more" in request for request in seen] == [False, True]
+
+
+def test_a_look_has_a_price_that_is_bounded(tmp_path: Path) -> None:
+    """After five pages what was found counts; nothing found says nothing."""
+    endless = {"data": [{"id": "3", "text": "Other"}], "meta": {"next_token": "more"}}
+    with server(timeline(endless)) as (url, seen), pytest.raises(x_api.Unknown, match="too many posts"):
+        look(tmp_path, url)
+    assert len(seen) == x_api.PAGES
+    with server(timeline(endless)) as (url, seen):
+        assert look(tmp_path, url, "Other") == ["3"] * x_api.PAGES
+
+
+def test_a_look_that_gets_no_answer_says_nothing(tmp_path: Path) -> None:
+    """Nobody there, or a connection that ends."""
+    with pytest.raises(x_api.NotSent):
+        look(tmp_path, f"http://127.0.0.1:{free_port()}")
+    with server(lambda _: None) as (url, _), pytest.raises(x_api.NotSent):
+        look(tmp_path, url)
