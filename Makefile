@@ -15,13 +15,13 @@ run: .venv/run.stamp  ## start everything on http://127.0.0.1:8000 (or PORT); Ct
 	@$(PY) local.py
 
 test: .venv/dev.stamp .venv/redis62/redis-server  ## run all tests, on real Redis servers too
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 check: .venv/dev.stamp .venv/redis62/redis-server  ## format, lint, types, then all tests: what CI runs
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 faults: .venv/dev.stamp .venv/redis62/redis-server  ## break everything for 45 minutes (SECONDS=600 SEED=1 WHAT=ledger), write docs/faults.md
 	@$(PY) -m tests.faults.report $(WHAT) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
