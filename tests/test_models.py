@@ -507,6 +507,14 @@ def test_a_day_is_some_hundred_looks(ada: User, hours: float | None, monkeypatch
     assert looks < 600
 
 
+def test_a_form_sent_twice_at_once_is_one_tweet(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds the key taken only when storing gets the tweet that took it."""
+    first, look = ada.tweet("Hello", key="same"), User._with_key
+    answers = iter([lambda *_: None, look])
+    monkeypatch.setattr(User, "_with_key", lambda *given: next(answers)(*given))
+    assert ada.tweet("Hello", key="same").id == first.id
+
+
 def test_a_job_id_that_is_taken_is_no_second_form(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a key that is there already makes it the same tweet."""
     tweet = ada.tweet("First")
