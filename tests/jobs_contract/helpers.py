@@ -245,7 +245,12 @@ def working(worker: Worker) -> Iterator[Worker]:
 
 def a_worker(jobs: JobQueue, tasks: Registry, threads: int = 2, **options: Any) -> Worker:
     """Return a worker whose lease and beat are short, so that nothing is waited for long."""
-    return Worker(jobs=jobs, tasks=tasks, threads=threads, **{"lease": 1.5, "beat": 0.4, "grace": 5} | options)
+    return Worker(jobs=jobs, tasks=tasks, threads=threads, **{"lease": 3, "beat": 0.9, "grace": 5} | options)
+
+
+def a_patient_worker(jobs: JobQueue, tasks: Registry, threads: int) -> Worker:
+    """Return a worker whose turns a test takes one by one: no machine stands still for so long that it repeats one."""
+    return a_worker(jobs, tasks, threads, lease=90, beat=30)
 
 
 def wait_for(jobs: JobQueue, job_id: str, *states: str, seconds: float = 20.0) -> Any:

@@ -13,7 +13,20 @@ import pytest
 
 from tests.servers import each_redis, wait_until
 
-from .helpers import Clock, Gate, Look, a_worker, add, define, running, take, take_one, wait_for, working
+from .helpers import (
+    Clock,
+    Gate,
+    Look,
+    a_patient_worker,
+    a_worker,
+    add,
+    define,
+    running,
+    take,
+    take_one,
+    wait_for,
+    working,
+)
 
 
 @each_redis
@@ -106,7 +119,7 @@ def test_what_ended_does_not_wait_for_a_slow_job(live: JobQueue, tasks: Registry
 def test_leaving_counts_no_crash_for_what_was_taken_unknowingly(live: JobQueue, look: Look, tasks: Registry) -> None:
     """The answer of a take was lost, then the worker was told to leave."""
     define(tasks, lambda: None)
-    worker = a_worker(live, tasks, threads=1)
+    worker = a_patient_worker(live, tasks, threads=1)
     add(live, "a")
     take_one(live, worker.name)
     worker._leave()
@@ -117,7 +130,7 @@ def test_leaving_counts_no_crash_for_what_was_taken_unknowingly(live: JobQueue, 
 def test_leaving_gives_back_what_it_asked_for_and_never_heard_of(live: JobQueue, look: Look, tasks: Registry) -> None:
     """The connection on which the answer to a take would come is cut as the worker leaves."""
     define(tasks, lambda: None)
-    worker = a_worker(live, tasks, threads=1)
+    worker = a_patient_worker(live, tasks, threads=1)
     worker._take()  # loads the script
     add(live, "a")
     worker.asked = worker._ask()

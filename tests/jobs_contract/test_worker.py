@@ -30,7 +30,21 @@ import pytest
 
 from tests.servers import each_redis, wait_until
 
-from .helpers import NS, Gate, Look, a_worker, add, define, finish, running, take_one, tokens, wait_for, working
+from .helpers import (
+    NS,
+    Gate,
+    Look,
+    a_patient_worker,
+    a_worker,
+    add,
+    define,
+    finish,
+    running,
+    take_one,
+    tokens,
+    wait_for,
+    working,
+)
 
 BUSY = 0.001  # seconds of a sleep in which Python looks for interrupts
 
@@ -576,7 +590,7 @@ def test_pause_and_resume(live: JobQueue, tasks: Registry) -> None:
 def test_a_leader_asks_for_the_next_one_if_there_is_one(live: JobQueue, look: Look, tasks: Registry) -> None:
     """With a thread free to run what comes, the next take is on its way before the jobs run; else nothing is taken."""
     define(tasks, lambda: None)
-    worker = a_worker(live, tasks, threads=2)
+    worker = a_patient_worker(live, tasks, threads=2)
     add(live, *"abc")
     worker._next_jobs()
     assert worker.asked is not None
@@ -593,7 +607,7 @@ def test_a_leader_asks_for_the_next_one_if_there_is_one(live: JobQueue, look: Lo
 def test_what_was_asked_for_goes_back_at_the_end(live: JobQueue, look: Look, tasks: Registry) -> None:
     """A worker that leaves reads the answer that nobody has read yet; no crash and no failure is counted."""
     define(tasks, lambda: None)
-    worker = a_worker(live, tasks, threads=2)
+    worker = a_patient_worker(live, tasks, threads=2)
     add(live, *"abc")
     worker._next_jobs()
     worker._leave()
