@@ -34,7 +34,7 @@ def around(settings: Settings, refuse: Callable[[Request, Exception], Response])
             SessionMiddleware, secret_key=settings.session_secret, session_cookie=name,
             max_age=SESSION_DAYS * 86400, https_only=settings.production,
         ),
-        Middleware(same_origin, public_url=settings.public_url, refuse=refuse),
+        Middleware(checked, public_url=settings.public_url, refuse=refuse),
         Middleware(bounded, limit=LARGEST_BODY),
     ]  # fmt: skip
 
@@ -80,22 +80,33 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def same_origin(app: ASGIApp, *, public_url: str, refuse: Callable[[Request, Exception], Response]) -> ASGIApp:
-    """Refuse an unsafe request that a page of another site made. Programs that are no browser send neither header."""
+def checked(app: ASGIApp, *, public_url: str, refuse: Callable[[Request, Exception], Response]) -> ASGIApp:
+    """Refuse what no page of ours asks, before anything of it is read."""
 
-    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in SAFE or _is_ours(Headers(scope=scope), public_url):
+    async def within(scope: Scope, receive: Receive, send: Send) -> None:
+        error = _objection(scope["method"], Headers(scope=scope), public_url) if scope["type"] == "http" else None
+        if error is None:
             await app(scope, receive, send)
-            return
-        error = HTTPException(
+        else:
+            await refuse(Request(scope, receive), error)(scope, receive, send)
+
+    return within
+
+
+def _objection(method: str, sent: Headers, public_url: str) -> HTTPException | None:
+    if "transfer-encoding" in sent and "content-length" in sent:  # the server ahead of us may have gone by the other
+        return HTTPException(
+            400, "This request names its length in two ways: send one of them.", headers={"Connection": "close"}
+        )
+    if method not in SAFE and not _is_ours(sent, public_url):
+        return HTTPException(
             403, "This request came from another site, so nothing was done. Open this page and try again here."
         )
-        await refuse(Request(scope, receive), error)(scope, receive, send)
-
-    return checked
+    return None
 
 
 def _is_ours(sent: Headers, public_url: str) -> bool:
+    """Whether it comes from our own page, or from a program: those that are no browser send neither header."""
     site, page = sent.get("sec-fetch-site"), sent.get("origin")
     if site is not None:
         return site in ("same-origin", "none")

@@ -17,7 +17,7 @@ from typing import Any
 
 import peewee
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.templating import Jinja2Templates
 
@@ -87,7 +87,8 @@ def with_database(view: View) -> View:
     return connected
 
 
-ERRORS = (Trouble, HTTPException, peewee.OperationalError, peewee.InterfaceError)
+AWAY = (peewee.OperationalError, peewee.InterfaceError)
+ERRORS = (Trouble, HTTPException, ClientDisconnect, *AWAY)
 
 # What comes in -------------------------------------------------------------------------------------------------------
 
@@ -209,7 +210,9 @@ def show_error(request: Request, error: Exception) -> Response:
         headers = error.headers or {}
         error = Trouble(error.status_code, f"http_{error.status_code}", words)
         error.headers |= headers  # of a 405: what is allowed
-    elif isinstance(error, ERRORS) and not isinstance(error, Trouble):
+    elif isinstance(error, ClientDisconnect):  # nobody reads this; as a defect it would fill the log
+        error = Trouble(400, "cut_off", "The request ended before it was whole, so nothing was done. Send it again.")
+    elif isinstance(error, AWAY):
         log.error("%s %s: %s", request.method, request.url.path, error)
         error = Trouble(503, "no_database", "The database is away, so nothing was done. Try again in a minute.")
     elif not isinstance(error, Trouble):

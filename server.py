@@ -29,6 +29,12 @@ class Hurried(H11Protocol):
         super().data_received(data)
         self.watch(arriving=self.conn.their_state in (h11.IDLE, h11.SEND_BODY))
 
+    def on_response_complete(self) -> None:
+        """Start it for what came behind a whole request, and had to wait for the answer to that."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY or self.conn.trailing_data[0]:
+            self.watch(arriving=True)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more to wait for."""
         self.watch(arriving=False)
@@ -49,8 +55,8 @@ def serve(app: Starlette, listener: socket.socket) -> None:
     # environment's WEB_CONCURRENCY does not count, nor FORWARDED_ALLOW_IPS: limiter.py reads what the router says. No
     # access log: the callback's address holds a verifier.
     config = uvicorn.Config(
-        app, workers=1, http=Hurried, proxy_headers=False, timeout_keep_alive=100, timeout_graceful_shutdown=20,
-        access_log=False, log_config=None, server_header=False,
+        app, workers=1, http=Hurried, ws="none", proxy_headers=False, timeout_keep_alive=100,
+        timeout_graceful_shutdown=20, access_log=False, log_config=None, server_header=False,
     )  # fmt: skip
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
