@@ -16,7 +16,7 @@ API), account a handle, text a part of the tweet. What each does, with the defau
     refuse [1]         nobody listens on the port for so long: a connection refused. It cannot know who calls,
                        so it takes nothing but seconds, and connections that are open already go on
 
-`"accept": true` makes 500, 503, reset and hang publish before they fail, as X may.
+`"accept": true` makes 500, 503, reset and hang publish before they fail, as X may. `"says"` gives a 403 other words.
 """
 
 import asyncio
@@ -64,6 +64,7 @@ class Fault:
     seconds: float = 0.0
     path: str = "/2/tweets"
     accept: bool = False
+    says: str | None = None
 
     def fits(self, line: dict[str, Any]) -> bool:
         """Tell whether it is meant for this call."""
@@ -98,8 +99,10 @@ def _check(fault: Fault, name: str, value: object) -> None:
         raise ValueError(f"seconds must be a number from 0 to {LONGEST:.0f}, not {value!r}")
     if name == "account" and value not in BY_HANDLE:
         raise ValueError(f"no account {value!r}; there are {', '.join(BY_HANDLE)}")
-    if name in ("text", "path") and not isinstance(value, str):
+    if name in ("text", "path", "says") and not isinstance(value, str):
         raise ValueError(f"{name} must be a string, not {value!r}")
+    if name == "says" and fault.fault != "403":
+        raise ValueError("says is for a 403: the others have words of their own")
     if name == "accept" and not (value is False or (value is True and fault.fault in MAY_ACCEPT)):
         raise ValueError(f"accept is true or false, and true only with {', '.join(MAY_ACCEPT)}")
 
@@ -142,6 +145,8 @@ async def play(fault: Fault, call: "Call", answer: Callable[[], Response]) -> Re
         return await cut(call, reset=False)
     if fault.fault in ("reset", "accept-reset"):
         return await cut(call, reset=True)
+    if fault.says is not None:
+        return answers.problem(403, "Forbidden", fault.says).response()
     return ANSWERS[fault.fault](fault.seconds).response()
 
 

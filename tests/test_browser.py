@@ -32,6 +32,9 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+# Chromium says it on the console too, but not of a form that it will not send.
+TELL = """addEventListener("securitypolicyviolation",
+    (at) => console.error(`against the policy: ${at.effectiveDirective} ${at.blockedURI} on ${location}`))"""
 WIDTHS = {390: 844, 768: 1024, 1280: 800}
 SLOW = 20_000  # ms; an upper bound for what takes a second
 
@@ -51,6 +54,7 @@ class Desk:
         options = {"viewport": {"width": 1280, "height": 800}, "timezone_id": "Europe/Berlin"} | options
         context = self.browser.new_context(**options)
         self.contexts.append(context)
+        context.add_init_script(TELL)
         page = context.new_page()
         page.on(
             "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None

@@ -508,6 +508,13 @@ def test_a_fault_answers_for_x(ada: OAuth1Session, url: str, name: str, status: 
     assert tweet(ada, url, text).status_code == 201
 
 
+def test_x_can_be_given_words(ada: OAuth1Session, url: str) -> None:
+    """A 403 says what it is told to; the others have words of their own."""
+    fault(url, fault="403", says="Not <here>")
+    assert tweet(ada, url).json()["detail"] == "Not <here>"
+    assert fault(url, fault="503", says="Not here").status_code == 400
+
+
 def test_429_has_a_reset(ada: OAuth1Session, url: str) -> None:
     """As far ahead as asked."""
     fault(url, fault="429", seconds=7)

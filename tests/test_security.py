@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from itsdangerous import TimestampSigner
+from playwright.sync_api import expect
 
 import guard
 import server
@@ -29,6 +30,9 @@ from sandbox.accounts import CONSUMER_SECRET
 from tests.faults.ledger_worker import ENVIRON
 from tests.sandbox_server import allow, running_sandbox
 from tests.servers import ROOT, best_real, binary, die_with_parent, free_port, wait_until
+from tests.test_browser import SLOW, Desk, card, chromium, desk, forgive, running, write
+
+__all__ = ["chromium", "desk", "running"]  # fixtures
 
 SECRET = "a session secret that nobody outside knows"
 KEY, NEW_KEY = "11" * 32, "22" * 32
@@ -332,6 +336,55 @@ def test_html_stays_text(town: Town) -> None:
         assert "<script>alert" not in page
         assert "<img src=x" not in page
     assert "&lt;script&gt;alert(1)" in refused.text
+
+
+EVIL = """</textarea></script><script>window.owned = 1</script><img src=x onerror="window.owned = 1">"""
+
+
+def test_no_script_of_others_runs_in_a_browser(desk: Desk) -> None:
+    """From a person, from X about a tweet or a sign-in: at once and after a reload it is shown as it was typed."""
+    desk.fault(fault="403", says=EVIL, path="/oauth/access_token")
+    stranger = desk.open()
+    stranger.get_by_role("button", name="Sign in with X").click()
+    stranger.get_by_role("button", name="Allow").click()
+    expect(stranger.get_by_text(EVIL)).to_be_visible()
+    page = desk.sign_in("grace")
+    desk.fault(fault="403", says=EVIL, text="refused")
+    write(page, f"refused {EVIL}")
+    failed = card(page, "refused", "failed")
+    for _ in range(2):
+        expect(failed.locator(".text")).to_have_text(f"refused {EVIL}", timeout=SLOW)
+        expect(failed.locator(".reason")).to_contain_text(EVIL)
+        page.reload()
+    page.goto(f"{desk.url}/?text_of={failed.get_attribute('data-job')}")
+    expect(page.get_by_label("Your tweet")).to_have_value(f"refused {EVIL}")
+    page.get_by_label("Your tweet").fill(EVIL * 4)
+    page.locator("#composer button.main").click()
+    expect(page.locator("#trouble")).to_contain_text("characters as X counts them")
+    assert [one.evaluate("window.owned") for one in (page, stranger)] == [None, None]
+    forgive(desk, "422")
+    forgive(desk, "502")
+
+
+def test_a_script_that_got_in_would_not_run(desk: Desk) -> None:
+    """The policy is a second wall, and the browser tells who runs into it: that it is silent else means something."""
+    page = desk.open()
+    page.evaluate(
+        """markup => { document.body.insertAdjacentHTML("beforeend", markup);
+        const script = Object.assign(document.createElement("script"), {textContent: "window.owned = 1"});
+        const form = Object.assign(document.createElement("form"), {action: "http://evil.test/", method: "post"});
+        document.body.append(script, form); form.submit() }""",
+        EVIL,
+    )
+    broken = ("script-src-elem inline", "script-src-attr inline", "form-action http://evil.test/")
+
+    def is_told() -> bool:
+        assert page.evaluate("window.owned") is None  # asking lets what the browser said come in
+        return all(f"against the policy: {rule}" in str(desk.complaints) for rule in broken)
+
+    wait_until(is_told, 10, f"{broken} in what the browser says")
+    assert page.url == f"{desk.url}/"
+    desk.complaints.clear()
 
 
 def test_no_secret_is_in_a_log_or_readable_in_the_database(servers: Any, tmp_path: Path) -> None:
