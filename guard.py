@@ -41,7 +41,7 @@ def around(settings: Settings, refuse: Callable[[Request, Exception], Response])
 
 def headers(app: ASGIApp, *, policy: str, secure: bool) -> ASGIApp:
     """Add the security headers to every answer, and keep it out of shared caches unless the route says otherwise."""
-    fixed = {
+    named = {
         "Content-Security-Policy": policy,
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -49,13 +49,14 @@ def headers(app: ASGIApp, *, policy: str, secure: bool) -> ASGIApp:
         "X-Content-Type-Options": "nosniff",
     }
     if secure:
-        fixed["Strict-Transport-Security"] = "max-age=31536000"
+        named["Strict-Transport-Security"] = "max-age=31536000"
+    fixed = Headers(named).raw  # no route sets one of these: they need not be looked for
 
     async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
-                answer.update(fixed)
+                answer.raw.extend(fixed)
                 answer.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
 import anyio
@@ -32,9 +32,15 @@ Answer = TypeVar("Answer")
 
 def signed_in(request: Request) -> User | None:
     """The person whose browser this is, while the sign-in lasts and nobody has signed out of it."""
-    mine = Session.id == request.session.get("id"), Session.created_at > oldest()
-    found: User | None = User.select().join(Session, on=(Session.x_id == User.x_id)).where(*mine).first()
-    return found
+    session = request.session.get("id")
+    return people({session}).get(session) if session else None
+
+
+def people(sessions: Set[str]) -> dict[str, User]:
+    """Who is signed in by these sessions."""
+    lasts = Session.id.in_(sessions), Session.created_at > oldest()
+    found = User.select(User, Session.id.alias("session")).join(Session, on=(Session.x_id == User.x_id)).where(*lasts)
+    return {user.session: user for user in found.objects()}  # type: ignore[attr-defined]  # an alias
 
 
 def oldest() -> int:
@@ -52,11 +58,16 @@ def own_tweet(request: Request) -> Tweet:
     job_id, user = request.path_params["job_id"], signed_in(request)
     tweet = tweet_of(user, job_id)
     if tweet is None:
-        hint = "" if user else " Sign in first: only its owner can see it."
-        raise Trouble(
-            404, "unknown_job" if user else "signed_out", f"There is no tweet of yours with the job id {job_id}.{hint}"
-        )
+        raise nothing_of_yours(user, job_id)
     return tweet
+
+
+def nothing_of_yours(user: User | None, job_id: str) -> Trouble:
+    """The same for an id that is somebody else's and for one that nobody has."""
+    words = f"There is no tweet of yours with the job id {job_id}."
+    if user:
+        return Trouble(404, "unknown_job", words)
+    return Trouble(404, "signed_out", f"{words} Sign in first: only its owner can see it.")
 
 
 async def login(request: Request) -> Response:

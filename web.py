@@ -27,6 +27,7 @@ import admin
 import alarm
 import guard
 import limiter
+import looks
 import metrics
 import models
 import pages
@@ -92,11 +93,9 @@ def accepted(request: Request, tweet: Tweet) -> Response:
     return JSONResponse(facts(tweet), 202, {"Location": f"/status/{tweet.job_id}", "Retry-After": "1"})
 
 
-@with_database
-def status(request: Request) -> Response:
+async def status(request: Request) -> Response:
     """GET /status/{job_id}: what is known now."""
-    tweet = own_tweet(request)
-    answer: Response = JSONResponse(facts(tweet, pages.job_of(tweet)))
+    answer: Response = JSONResponse(await looks.look(request.session.get("id"), request.path_params["job_id"]))
     etag = f'"{hashlib.blake2b(bytes(answer.body), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         answer = Response(status_code=304)

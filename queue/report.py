@@ -15,6 +15,7 @@ FIELDS = (  # of a job, without what may be long and belongs to its task
     *("state", "task", "queue", "attempt", "failures", "crashes", "worker", "error", "reason"),
     *("enqueued_at", "due_at", "started_at", "finished_at"),
 )
+PROGRESS = ("state", "attempt", "failures", "due_at", "reason")
 Look = TypeVar("Look", bound=Callable[..., Any])
 
 
@@ -158,14 +159,20 @@ def clock(jobs: JobQueue) -> int:
     return second * 1000 + micro // 1000
 
 
-def _read(jobs: JobQueue, ids: Sequence[Any]) -> list[Job]:
+@_typed
+def progress(jobs: JobQueue, ids: Sequence[str]) -> list[Job]:
+    """Return those of these jobs that are there, with nothing but how far they are. One round trip."""
+    return _read(jobs, ids, PROGRESS)
+
+
+def _read(jobs: JobQueue, ids: Sequence[Any], names: Sequence[str] = FIELDS) -> list[Job]:
     """Return the jobs that are there, without their arguments and results. What makes no sense is passed over."""
     with jobs.redis.pipeline(transaction=False) as pipe:
         for job_id in ids:
-            pipe.hmget(keys.job(jobs.ns, text(job_id)), FIELDS)
+            pipe.hmget(keys.job(jobs.ns, text(job_id)), names)
         rows = pipe.execute(raise_on_error=False)
     found = (
-        read(text(job_id), {name: value for name, value in zip(FIELDS, row, strict=True) if value is not None})
+        read(text(job_id), {name: value for name, value in zip(names, row, strict=True) if value is not None})
         for job_id, row in zip(ids, rows, strict=True)
         if isinstance(row, list)
     )

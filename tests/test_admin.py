@@ -150,6 +150,16 @@ def test_another_site_can_do_nothing(site: Site, jobs: JobQueue) -> None:
     assert [job.id for job in report.dead(jobs)] == ["a"]
 
 
+def test_how_far_jobs_are_can_be_asked_at_once(jobs: JobQueue) -> None:
+    """In the order asked, without what is not there and what makes no sense."""
+    for job_id in ("a", "b"):
+        jobs.enqueue(named("greet", id=job_id), 1)
+    jobs.redis.set(keys.job(jobs.ns, "junk"), "junk")
+    jobs.cancel("b")
+    found = report.progress(jobs, ["b", "nobody", "junk", "a"])
+    assert [(job.id, job.state, job.attempt) for job in found] == [("b", "cancelled", 0), ("a", "pending", 0)]
+
+
 def test_operators_are_told_what_an_address_does_not_do(site: Site) -> None:
     """An unknown deed is a 404, a method that does nothing a 405, a reload of a form's address the page."""
     ada = site.person()

@@ -585,7 +585,7 @@ def test_what_cannot_be_a_job_id_never_reaches_the_database(
 ) -> None:
     """Postgres answers a NUL with an error: 404 from every route, and the plain page."""
     ada = site.person()
-    monkeypatch.setattr(Tweet, "for_job", lambda *_: pytest.fail("the database was asked"))
+    monkeypatch.setattr(models.OldJob, "select", lambda *_: pytest.fail("the database was asked"))
     assert ada.get(f"/status/{job_id}").status_code == 404
     assert ada.delete(f"/tweets/{job_id}").status_code == 404
     assert ada.get(f"/?text_of={job_id}").status_code == 200
