@@ -6,7 +6,7 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 
 .DELETE_ON_ERROR:  # an environment half made is made again
 
-.PHONY: help run test check faults bench figures console clean
+.PHONY: help run test check audit faults bench figures console clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 | /p' Makefile | awk -F' [|] ' '{ printf "%-14s%s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ check: .venv/dev.stamp .venv/redis62/redis-server  ## format, lint, types, then 
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) -m pytest -n 2 --dist loadfile
+
+audit: .venv/dev.stamp .venv/audit.stamp  ## ask pypi.org whether a package that we install has a known hole
+	@$(PY) tests/audit.py .venv/audit/bin/python "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 faults: .venv/dev.stamp .venv/redis62/redis-server  ## break everything for 45 minutes (SECONDS=600 SEED=1 WHAT=ledger), write docs/faults.md
 	@$(PY) -m tests.faults.report $(WHAT) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
@@ -50,6 +53,11 @@ clean:  ## remove .venv and caches; .data stays: it holds tweets
 	@echo "installing what tests and checks need (once)"
 	@$(PIP) install -r requirements-dev.txt
 	@touch $@ .venv/run.stamp
+
+.venv/audit.stamp: | $(PY)
+	@$(PY) -m venv .venv/audit  # its own: what it needs is not what we run on
+	@.venv/audit/bin/python -m pip --disable-pip-version-check -qq install pip-audit==2.10.1
+	@touch $@
 
 .venv/redis62/redis-server: tests/get_redis62.py | $(PY)
 	@$(PY) tests/get_redis62.py
