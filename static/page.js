@@ -1,6 +1,8 @@
 // Sends the forms without leaving the page, follows each tweet to its end, shows times by the reader's clock.
 // Everything here has a plain HTML way too: without this file the page works, it is only less lively.
 
+import { weight } from "./weight.js";
+
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const composer = $("#composer");
@@ -370,23 +372,9 @@ function startComposer() {
     $(".ring", meter).style.setProperty("--used", Math.min(1, 1 - left / limit));
     meter.className = `count${left < 0 ? " over" : left <= 20 ? " near" : ""}`;
     if (meter.className !== before && left <= 20) {
-      $("#said").textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
+      $("#said").textContent = left < 0 ? `${-left} character${left === -1 ? "" : "s"} too many` : `${left} character${left === 1 ? "" : "s"} left`;
     }
   }
-}
-
-// X's weighted length, near enough to be a guide while typing; the server counts for good.
-function weight(text) {
-  const link = /(?<![\w@#$.\/-])(?:https?:\/\/[^\s]+\.[^\s]+|(?:[\w-]+\.)+(?:com|org|net|info|io|dev|app|gov|edu|[a-z]{2})\b(?:\/[^\s]*)?)/gi;
-  const emoji = /\p{Emoji_Presentation}|\p{Extended_Pictographic}\ufe0f|\p{Regional_Indicator}|\u20e3/u;
-  const light = (code) => code <= 4351 || (code >= 8192 && code <= 8205) || (code >= 8208 && code <= 8223) || (code >= 8242 && code <= 8247);
-  const pieces = text.replace(/\r\n?/g, "\n").normalize("NFC").split(link);
-  let sum = 23 * (pieces.length - 1);
-  for (const { segment } of new Intl.Segmenter().segment(pieces.join("\n"))) {
-    if (emoji.test(segment)) sum += 2;
-    else for (const char of segment) sum += light(char.codePointAt(0)) ? 1 : 2;
-  }
-  return sum - (pieces.length - 1);
 }
 
 function back() {

@@ -14,6 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.servers import wait_until
 from tests.test_browser import SLOW, Desk, card, chromium, desk, forgive, in_states, running, write
+from tests.x_counts import CASES
+from tweet_text import LIMIT
 
 __all__ = ["chromium", "desk", "running"]  # fixtures
 
@@ -207,6 +209,21 @@ def test_the_page_asks_seldom_and_is_told_nothing_twice(desk: Desk) -> None:
         assert len(asked) == times
     assert answers[1:] == [304, 304]
     card(page, "In a while").get_by_role("button", name="Cancel").click()
+
+
+def test_the_composer_counts_as_x_does(desk: Desk) -> None:
+    """The counter beside the button, for each case that X publishes; said aloud at thresholds only."""
+    page = desk.sign_in("grace")
+    box, left = page.get_by_label("Your tweet"), page.locator(".count .left")
+    for what, text, expected in CASES:
+        box.fill(text)
+        assert left.text_content() == str(LIMIT - expected), what
+    box.fill("x" * 250)
+    page.evaluate(
+        "new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true }); heard = []"
+    )
+    box.press_sequentially("y" * 33)
+    assert page.evaluate("heard") == ["20 characters left", "1 character too many"]
 
 
 OUTLINES = (

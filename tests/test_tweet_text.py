@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.x_counts import CASES
 from tweet_text import LIMIT, problem, weight
 
 
@@ -66,6 +67,12 @@ EMOJI = sorted(importlib.import_module("twitter_text.regexp.emoji").emoji_dict)
 )
 def test_weight_of_a_text(text: str, expected: int) -> None:
     """Each rule of X's counting, by an example small enough to check by hand."""
+    assert weight(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_x_s_own_cases(text: str, expected: int) -> None:
+    """What X publishes for everybody who counts."""
     assert weight(text) == expected
 
 
