@@ -5,18 +5,15 @@ three reads; a hundred looks that are taken together cost little more than one.
 """
 
 import asyncio
-import queue
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from queue import Job, report
-from queue.jobs import connected
+from queue import Job
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from starlette.concurrency import run_in_threadpool
 
+import cards
 import models
-import pages
 from models import OldJob, Tweet, User
 from sign_in import JOB_ID, nothing_of_yours, people
 
@@ -81,7 +78,7 @@ def look_at(asked: Sequence[Asked]) -> list[Told | Exception]:
     with models.database.connection_context():
         known = people({session for session, _ in asked if session})
         tweets = tweets_of({job_id for _, job_id in asked if JOB_ID.fullmatch(job_id)} if known else ())
-        jobs = jobs_of(tweet.job_id for tweet in tweets.values() if tweet.state in UNFINISHED)
+        jobs = cards.jobs_of(tweet for tweet in tweets.values() if tweet.state in UNFINISHED)
         return [_told(known.get(session or ""), tweets.get(job_id), job_id, jobs) for session, job_id in asked]
 
 
@@ -90,7 +87,7 @@ def _told(user: User | None, tweet: Tweet | None, job_id: str, jobs: dict[str, J
         return nothing_of_yours(user, job_id)
     tweet.user = user
     try:
-        return pages.facts(tweet, jobs.get(tweet.job_id))
+        return cards.facts(tweet, jobs.get(tweet.job_id))
     except Exception as error:
         return error
 
@@ -104,11 +101,3 @@ def tweets_of(job_ids: Iterable[str]) -> dict[str, Tweet]:
             old.job_id: old.tweet for old in OldJob.select(OldJob, Tweet).join(Tweet).where(OldJob.job_id.in_(ids))
         }
     return found
-
-
-def jobs_of(job_ids: Iterable[str]) -> dict[str, Job]:
-    """What the queue knows of these; nothing when it is away, for the row is the truth."""
-    ids = sorted(set(job_ids))
-    with suppress(queue.QueueError):
-        return {job.id: job for job in report.progress(connected(), ids)} if ids else {}
-    return {}

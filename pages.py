@@ -2,49 +2,34 @@
 
 import json
 import logging
-import queue
 import re
 import secrets
 import zoneinfo
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from queue import Job
 from typing import Any
 
 import peewee
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
+import cards
 import models
+import times
 import tweet_text
-from models import BadTweet, Tweet, User
+from models import BadTweet, User
 
 log = logging.getLogger("tweetnow.web")
 RECENT, UPCOMING = 20, 100  # cards on the page
 LARGEST_KEPT = 2500  # bytes of the session's cookie for what was typed: browsers drop a cookie over 4,096
-WORDS = {
-    "scheduled": "Scheduled for",
-    "queued": "Queued",
-    "sending": "Sending",
-    "retrying": "Retrying at",
-    "sent": "Sent",
-    "failed": "Failed",
-    "uncertain": "Uncertain",
-    "cancelled": "Cancelled",
-    "missed": "Missed",
-}
-EDITABLE = ("scheduled", "retrying")  # queued as well, but only for a moment
-AGAIN = ("failed", "missed", "uncertain")  # what a person may send again
-REUSABLE = ("failed", "missed", "cancelled")  # whose text may go back into the composer
 REGIONS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 ZONES = ("UTC", *sorted(zone for zone in zoneinfo.available_timezones() if zone.split("/")[0] in REGIONS))
-BLANK = {"job_id": "", "state": "queued", "time": None, "text": "", "reason": None, "tweet_url": None}
 
 
 class Trouble(Exception):
@@ -137,31 +122,6 @@ def _read_json(body: bytes) -> dict[str, str]:
 # What goes out -------------------------------------------------------------------------------------------------------
 
 
-def facts(tweet: Tweet, job: Job | None = None) -> dict[str, Any]:
-    """Everything the page shows of a tweet; also the body of /status. `time` is None while nobody knows it."""
-    body = models.status(tweet, job)
-    times = {"scheduled": tweet.due_at, "retrying": body["next_attempt_at"], "sent": tweet.sent_at}
-    time = times.get(body["state"], tweet.created_at)
-    return body | {"status_url": f"/status/{tweet.job_id}", "text": tweet.text, "time": time}
-
-
-def job_of(tweet: Tweet) -> Job | None:
-    """What the queue knows of a tweet; nothing when it is away or holds junk, for the row is the truth."""
-    with suppress(queue.QueueError):
-        return queue.status(tweet.job_id)
-    return None
-
-
-def _told(tweets: Sequence[Tweet]) -> Iterator[dict[str, Any]]:
-    """What the page shows of them. The queue is asked only for the time of a retry, and no more once it had none."""
-    asking = True
-    for tweet in tweets:
-        untimed = tweet.state == "queued" and tweet.reason_code and not tweet.next_attempt_at
-        job = job_of(tweet) if asking and untimed else None
-        asking = asking and (job is not None or not untimed)
-        yield facts(tweet, job)
-
-
 def typed(fields: Mapping[str, str]) -> dict[str, str]:
     """What a person typed into the composer, without what was left empty."""
     return {name: fields[name] for name in ("status", "at", "tz") if fields.get(name)}
@@ -173,16 +133,26 @@ def fits(fields: Mapping[str, str]) -> bool:
 
 
 def show_home(
-    request: Request, user: User | None, fields: Mapping[str, str] | None = None, trouble: Trouble | None = None
+    request: Request,
+    user: User | None,
+    fields: Mapping[str, str] | None = None,
+    trouble: Trouble | None = None,
+    *,
+    edited: str | None = None,
 ) -> Response:
-    """The one page: sign-in for strangers; composer, upcoming and recent for a person. Both show what was typed."""
+    """The one page: sign-in for strangers; composer, upcoming and recent for a person. Both show what was typed.
+
+    What was typed, and the trouble with it, are the composer's, or those of the tweet with the job id `edited`.
+    """
     status, headers = (trouble.status, trouble.headers) if trouble else (200, {})
-    context = {"error": trouble, "notice": request.session.pop("notice", None)}
+    editing = {**(fields or {}), "job_id": edited, "trouble": trouble} if edited else None
+    fields, trouble = (None, None) if edited else (fields, trouble)
+    context = {"error": trouble, "editing": editing, "notice": request.session.pop("notice", None)}
     if user is None:
         draft = typed(fields or request.session.get("kept", {}))
         return render(request, "welcome.html", status, headers, **context, draft=draft, fits=fits(draft))
     draft = {"status": "", "at": "", "tz": "UTC"} | request.session.pop("kept", {}) | dict(fields or {})
-    upcoming, recent = list(_told(user.upcoming(UPCOMING))), list(_told(user.recent(RECENT)))
+    upcoming, recent = cards.told(user.upcoming(UPCOMING)), cards.told(user.recent(RECENT))
     return render(
         request, "home.html", status, headers, **context, user=user, fields=draft, key=secrets.token_hex(16),
         upcoming=upcoming, recent=recent,
@@ -207,9 +177,9 @@ def show_error(request: Request, error: Exception) -> Response:
     """What a route or the guard raised, in words."""
     if isinstance(error, HTTPException):
         words = IN_WORDS.get(error.status_code, "").format(method=request.method) or error.detail
-        headers = error.headers or {}
+        headers = allowed(request) if error.status_code == 405 else error.headers or {}
         error = Trouble(error.status_code, f"http_{error.status_code}", words)
-        error.headers |= headers  # of a 405: what is allowed
+        error.headers |= headers
     elif isinstance(error, ClientDisconnect):  # nobody reads this; as a defect it would fill the log
         error = Trouble(400, "cut_off", "The request ended before it was whole, so nothing was done. Send it again.")
     elif isinstance(error, AWAY):
@@ -218,6 +188,12 @@ def show_error(request: Request, error: Exception) -> Response:
     elif not isinstance(error, Trouble):
         error = Trouble(500, "defect", "This is a defect of ours. It is noted; try again in a minute.")
     return show_trouble(request, error)
+
+
+def allowed(request: Request) -> dict[str, str]:
+    """What can be done at this address, by all of its routes; each knows only its own."""
+    routes = [one for one in request.app.routes if isinstance(one, Route) and one.path_regex.match(request.url.path)]
+    return {"Allow": ", ".join(sorted({method for route in routes for method in route.methods or ()}))}
 
 
 def render(
@@ -244,11 +220,12 @@ def readable(ms: int) -> str:
 templates = Jinja2Templates(directory=Path(__file__).resolve().parent / "templates")
 templates.env.filters |= {"iso": iso, "readable": readable}
 templates.env.globals |= {
-    "words": WORDS,
-    "editable": EDITABLE,
-    "again": AGAIN,
-    "reusable": REUSABLE,
+    "words": cards.WORDS,
+    "editable": cards.EDITABLE,
+    "again": cards.AGAIN,
+    "reusable": cards.REUSABLE,
+    "blank": cards.BLANK,
     "zones": ZONES,
-    "blank": BLANK,
+    "twice": times.twice,
     "limit": tweet_text.LIMIT,
 }

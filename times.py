@@ -70,11 +70,24 @@ def resolve_time(local: str, zone: str, fold: str = "") -> datetime:
         raise BadTweet("bad_time", f"{local!r} is too near the end of the calendar: choose another time.") from None
     if not comes:
         raise BadTweet("no_such_time", _gap(moment, zone))
-    first, second = (moment.replace(fold=fold).isoformat()[-6:] for fold in (0, 1))
+    first, second = _offsets(moment)
     if first != second and fold not in ("0", "1"):
         when = f"{moment:%H:%M} comes twice on {moment:%Y-%m-%d} in {zone}, at UTC{first} and again at UTC{second}"
         raise BadTweet("comes_twice", f"{when}: say which is meant (programs: fold 0 or 1).")
     return moment
+
+
+def twice(local: str, zone: str) -> tuple[str, ...]:
+    """Return the two offsets from UTC at which clocks in a zone show this time; none unless it comes twice."""
+    try:
+        first, second = _offsets(resolve_time(local, zone, "0"))
+    except BadTweet:
+        return ()
+    return (first, second) if first != second else ()
+
+
+def _offsets(moment: datetime) -> tuple[str, str]:
+    return moment.replace(fold=0).isoformat()[-6:], moment.replace(fold=1).isoformat()[-6:]
 
 
 def _zone(name: str) -> ZoneInfo:

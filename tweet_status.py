@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SOONEST, LATEST = 500, 5_000  # ms between two looks at a tweet that is on its way
 STUCK = ((3_600_000, 300_000), (300_000, 30_000))  # on its way for longer than this: every so many ms
-WAITS = ((10_800_000, 3_600_000), (900_000, 300_000), (180_000, 60_000))  # still to wait for longer than this: likewise
+WAITS = ((10_800_000, 3_600_000), (360_000, 300_000))  # still to wait for longer than this: likewise
 WAITING = ("scheduled", "queued", "retrying")
 JOB_ENDS = ("done", "dead", "cancelled")
 

@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 
 import admin
 import alarm
+import cards
 import guard
 import limiter
 import looks
@@ -36,7 +37,7 @@ import settings as configuration
 import sign_in
 import store
 from models import BadTweet, Tweet, User
-from pages import Trouble, facts, read_fields, show_trouble, wants_page, with_database
+from pages import Trouble, read_fields, show_trouble, wants_page, with_database
 from settings import Settings
 from sign_in import own_tweet, signed_in, tweet_of
 
@@ -90,7 +91,7 @@ def accepted(request: Request, tweet: Tweet) -> Response:
     """202: where to look, and when."""
     if wants_page(request):
         return RedirectResponse("/", 303)
-    return JSONResponse(facts(tweet), 202, {"Location": f"/status/{tweet.job_id}", "Retry-After": "1"})
+    return JSONResponse(cards.facts(tweet), 202, {"Location": f"/status/{tweet.job_id}", "Retry-After": "1"})
 
 
 async def status(request: Request) -> Response:
@@ -126,8 +127,9 @@ def confirm(request: Request) -> Response:
 
 async def edit(request: Request) -> Response:
     """PATCH /tweets/{job_id}, or POST …/edit from a plain form: another text or time while it waits."""
-    fields = await read_fields(request)
-    return await run_in_threadpool(change, request, fields)
+    if request.method not in ("POST", "PATCH"):  # a refused form leaves this address in the browser's bar
+        return RedirectResponse("/", 303)
+    return await run_in_threadpool(change, request, await read_fields(request))
 
 
 @with_database
@@ -138,8 +140,7 @@ def change(request: Request, fields: Mapping[str, str]) -> Response:
         return changed(request, tweet, tweet.edit(text=fields.get("status"), at=read_time(fields)))
     except BadTweet as error:
         if wants_page(request):
-            request.session["notice"] = error.message
-            return RedirectResponse("/", 303)
+            return pages.show_home(request, tweet.user, fields, pages.bad(error), edited=tweet.job_id)
         raise pages.bad(error) from error
 
 
@@ -158,7 +159,7 @@ def changed(request: Request, tweet: Tweet, outcome: str) -> Response:
     """200 with what is so now, or 409 with the state that came first."""
     if outcome == "too late":
         return too_late(request, tweet, f"Too late: this tweet is {tweet.state}, so nothing was changed.")
-    return RedirectResponse("/", 303) if wants_page(request) else JSONResponse(facts(tweet))
+    return RedirectResponse("/", 303) if wants_page(request) else JSONResponse(cards.facts(tweet))
 
 
 def too_late(request: Request, tweet: Tweet, message: str) -> Response:
@@ -205,7 +206,7 @@ ROUTES = [
     Route("/tweets/{job_id}", cancel, methods=["DELETE"]),
     Route("/tweets/{job_id}/cancel", cancel, methods=["POST"]),
     Route("/tweets/{job_id}", edit, methods=["PATCH"]),
-    Route("/tweets/{job_id}/edit", edit, methods=["POST"]),
+    Route("/tweets/{job_id}/edit", edit, methods=["GET", "POST"]),
     Route("/tweets/{job_id}/now", send_now, methods=["POST"]),
     Route("/tweets/{job_id}/there", confirm, methods=["POST"]),
     Route("/tweets/{job_id}/retry", send_again, methods=["POST"]),

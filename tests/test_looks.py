@@ -11,9 +11,9 @@ import peewee
 import pytest
 from starlette.testclient import TestClient
 
+import cards
 import looks
 import models
-import pages
 import web
 from pages import Trouble
 from tests.servers import RedisServer
@@ -87,14 +87,14 @@ def test_one_in_trouble_is_alone_with_it(site: Site, monkeypatch: pytest.MonkeyP
     """A tweet that cannot be told is no reason to tell nobody anything."""
     ada = site.person()
     jobs, who = [tweet(ada, text)["job_id"] for text in ("one", "broken", "three")], session(ada)
-    real = pages.facts
+    real = cards.facts
 
     def facts(tweet: models.Tweet, job: Any = None) -> dict[str, Any]:
         if tweet.text == "broken":
             raise ArithmeticError
         return real(tweet, job)
 
-    monkeypatch.setattr(pages, "facts", facts)
+    monkeypatch.setattr(cards, "facts", facts)
     one, broken, three = take(*((who, job_id) for job_id in jobs))
     assert (one["text"], type(broken), three["text"]) == ("one", ArithmeticError, "three")
 
@@ -139,7 +139,7 @@ def test_a_finished_tweet_is_told_without_the_queue(site: Site, monkeypatch: pyt
         asked.extend(ids)
         return []
 
-    monkeypatch.setattr("looks.report.progress", progress)
+    monkeypatch.setattr("cards.report.progress", progress)
     who = session(ada)
     assert [answer["state"] for answer in take((who, done), (who, waits))] == ["failed", "queued"]
     assert asked == [waits]
