@@ -121,7 +121,7 @@ class Hands:
 
 def settlements(runs: list[Run]) -> list[tuple[Any, ...]]:
     """Return finished jobs as `JobQueue.take` and `finish` want them."""
-    return [(*run.token, int(run.task.result_ttl * 1000) if run.task else 0, run.result) for run in runs]
+    return [(*run.token, str(int(run.task.result_ttl * 1000)) if run.task else "0", run.result) for run in runs]
 
 
 def drain(waiting: deque[Run], most: int) -> list[Run]:

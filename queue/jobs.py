@@ -22,6 +22,7 @@ CRASH_DELAY = 10.0  # seconds before a job that crashed twice runs again; up to 
 PRODUCER_TIMEOUT = 0.9  # seconds for a connection and again for an answer: a typed error within two
 CONNECTIONS = 8  # of a process that enqueues, however many threads it has: who comes ninth waits
 CHUNK_JOBS, CHUNK_BYTES = 500, 1 << 20  # of one call of enqueue
+SEPARATOR = "\x1e"  # between the jobs of a take
 
 Token = tuple[str, str, str]  # id, attempt, started_at: as they lie in Redis
 Held = dict[Token, bool]  # what a worker holds -> whether it is asked to stop
@@ -29,7 +30,7 @@ Held = dict[Token, bool]  # what a worker holds -> whether it is asked to stop
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The answer to a take. Each line is a job's fields: `read_taken` in run.py reads them."""
+    """The answer to a take. Each of `lines` is a job's fields: `read_taken` in run.py reads them."""
 
     now: int  # ms
     due_in: float | None  # seconds until the next due job
@@ -176,10 +177,11 @@ class JobQueue:
 
         def taken() -> Taken:
             refusal, found = answer() if nap else (None, answer())
-            now, wait, more, lost, lines = found
-            if refusal and not lines:
+            now, wait, more, lost, jobs = found
+            if refusal and not jobs:
                 raise QueueError(f"nobody can sleep on the bells of {list(queues)}: {refusal}")
-            return Taken(now, None if wait < 0 else wait / 1000, bool(more), _texts(lost), _texts(lines))
+            lines = text(jobs).split(SEPARATOR) if jobs else []
+            return Taken(now, None if wait < 0 else wait / 1e6, bool(more), _texts(lost), lines)
 
         return taken
 

@@ -33,18 +33,20 @@ class Wire:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.spare: deque[Any] = deque()  # the connection used last, kept out of the pool
+        self.under_way: dict[object, Any] = {}  # turn of what `send` sent and nobody has read -> its connection
 
     def call(self, *command: Any) -> Any:
         """Send a command and return its answer. If the connection broke at once, do it again: it may have been an old
         one, and each call but take may be repeated, as one that came through though its answer did not."""
-        return self.guarded(lambda: self._send(command)())
+        return self.guarded(lambda: self._read(self._write(command), command))
 
     def send(self, *command: Any, first: Command | None = None) -> Callable[[], Any]:
-        """Send a command, and return what reads its answer; until then it has its connection for itself. It is never
-        repeated. With another one `first`, that waits, Redis turns to it when that is over, and the answer is (refusal
-        of the first or None, answer of the second)."""
-        answer = self.typed(lambda: self._send(command, first))
-        return lambda: self.typed(answer)
+        """Send a command, and return what reads its answer. It is never repeated. One thread at a time may send more
+        before it is read: on the same connection, to be read in turn. With another one `first`, that waits, Redis turns
+        to it when that is over, and the answer is (refusal of the first or None, answer of the second)."""
+        turn = object()
+        self.under_way[turn] = self.typed(lambda: self._write(command, first, self._last()))
+        return lambda: self.typed(lambda: self._in_turn(turn, command, first))
 
     def close(self) -> None:
         """Close the connections. What is called later opens new ones."""
@@ -73,8 +75,17 @@ class Wire:
                 raise QueueError(f"Redis cannot do this with what lies there: {error}") from error
             raise Unavailable(f"Redis is away or refuses: {error}") from error
 
-    def _send(self, command: Command, first: Command | None = None) -> Callable[[], Any]:
-        connection = self._borrow()
+    def _last(self) -> Any:
+        return next(reversed(self.under_way.values()), None)
+
+    def _in_turn(self, turn: object, command: Command, first: Command | None) -> Any:
+        connection = self.under_way.pop(turn, None)
+        if connection is None:
+            raise RedisConnectionError("the connection broke before this answer came")
+        return self._read(connection, command, first)
+
+    def _write(self, command: Command, first: Command | None = None, connection: Any = None) -> Any:
+        connection = connection or self._borrow()
         try:
             if first:
                 connection.send_packed_command(connection.pack_commands([first, command]))
@@ -83,9 +94,9 @@ class Wire:
         except BaseException:
             self._give_back(connection, broken=True)
             raise
-        return lambda: self._read(connection, command, first)
+        return connection
 
-    def _read(self, connection: Any, command: Command, first: Command | None) -> Any:
+    def _read(self, connection: Any, command: Command, first: Command | None = None) -> Any:
         broken, refusal, limit = True, None, {}  # an answer may come that nobody reads
         try:
             if first:  # its last word is how long it waits
@@ -95,6 +106,9 @@ class Wire:
             try:
                 answer = connection.read_response(**limit)
             except NoScriptError:
+                if self._last() is connection:  # the answer would come behind another one
+                    broken = False
+                    raise
                 connection.send_command("EVAL", _SCRIPTS[command[1]], *command[2:])
                 answer = connection.read_response(**limit)
             broken = _of_a_replica(refusal)
@@ -116,6 +130,9 @@ class Wire:
     def _give_back(self, connection: Any, broken: bool) -> None:
         if broken:
             connection.disconnect()
+            self.under_way = {turn: its for turn, its in self.under_way.items() if its is not connection}
+        if self._last() is connection:
+            return
         if self.spare:
             self.redis.connection_pool.release(connection)
         else:

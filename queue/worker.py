@@ -2,7 +2,8 @@
 
 1. The leader asks Redis for jobs (`take`), carrying those just finished. When it has some it hands the lead to another
    thread and runs them itself, so no job crosses a thread. How many it asks for follows the measured time of the task.
-   If there are more it asks for the next leader first, if one is free: Redis works while the jobs run.
+   If there are more it asks for the next leader first, if one is free, and the next leader asks for the one after him
+   before he reads: Redis works while the jobs run, and while answers are read.
 2. Nothing to take: the leader sleeps on the bells of its lists, and the next take lies in Redis behind that sleep. Who
    ends a job meanwhile settles it alone.
 3. Redis away: back off, never spin, never exit; outcomes are kept and settled when it is back.
@@ -68,7 +69,7 @@ class Worker:
         self.pace, self.at_work = dict[str, float](), set[int]()  # task -> smoothed seconds; threads not free to lead
         self.lead, self.settle_lock, self.stopping = threading.Lock(), threading.Lock(), threading.Event()
         self.dozing, self.more, self.interrupts = False, True, 0
-        self.asked: tuple[Callable[[], Taken], list[Run]] | None = None  # a take whose answer the next leader reads
+        self.asked: deque[tuple[Callable[[], Taken], list[Run]]] = deque()  # takes whose answers the next leaders read
         self.bidden = threading.Lock()
         self.bidden.acquire()
 
@@ -122,7 +123,7 @@ class Worker:
         users = {self.lead: self.leading, self.settle_lock: self.settling}
         locks = [lock for lock in users if lock.acquire(timeout=FAREWELL)]  # nothing in flight
         try:
-            if self.asked and len(locks) == 2:
+            while self.asked and len(locks) == 2:
                 with suppress(QueueError):  # what it brings, heard or not, goes back with the rest
                     self._take()
             self.hands.settle(own)
@@ -180,10 +181,11 @@ class Worker:
                     for name in self.queues:
                         self.leading.ring(name)
             except QueueError as error:
-                misses += 1
-                log.log(logging.WARNING if misses == 1 else logging.DEBUG, "wait for Redis: %s", error)
-                self.more = True
-                self.stopping.wait(backoff.reconnect(misses, random.random()))
+                self.more = not self.asked  # what else was sent is read first: it tells whether Redis is away
+                if self.more:
+                    misses += 1
+                    log.log(logging.WARNING if misses == 1 else logging.DEBUG, "wait for Redis: %s", error)
+                    self.stopping.wait(backoff.reconnect(misses, random.random()))
         return None
 
     def _take_or_doze(self) -> tuple[Taken, bool]:
@@ -196,8 +198,11 @@ class Worker:
             self.dozing = False
 
     def _take(self, nap: float = 0) -> Taken:
-        answer, done = self.asked or self._ask(nap)
-        self.asked = None
+        if self.asked:
+            answer, done = self.asked.popleft()
+            self._ask_ahead()  # before reading: Redis never waits for us
+        else:
+            answer, done = self._ask(nap)
         try:
             taken = answer()
         except BaseException:
@@ -210,16 +215,16 @@ class Worker:
 
     def _ask_ahead(self) -> None:
         self.at_work.add(threading.get_ident())
-        staying = not self.stopping.is_set()
-        if staying and self.more and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
+        wanted = self.more and not self.asked and not self.stopping.is_set()
+        if wanted and len(self.at_work) < self.threads:  # else nobody would be there to run what comes
             with suppress(QueueError):  # the next leader will meet it too
-                self.asked = self._ask()
+                self.asked.append(self._ask())
 
     def _ask(self, nap: float = 0) -> tuple[Callable[[], Taken], list[Run]]:
         options: dict[str, Any] = {"queues": self.queues, "lease": self.time.lease}
         if nap:  # for one job only: who freezes in his sleep shall not have a batch
             return self.leading.send_take(self.name, **options, nap=nap), []
-        if self.hands.others:
+        if self.hands.others and not self.leading.wire.under_way:
             self.hands.settle(self.leading)
         paces = self.pace.copy().items()
         full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}

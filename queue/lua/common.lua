@@ -9,10 +9,10 @@ local STOP = "stop requested" -- in the reason of a running job
 
 local call, try = redis.call, redis.pcall
 local ns = KEYS[1]
-local now = tonumber(ARGV[1])
+local now, micros = tonumber(ARGV[1]), 0 -- how far its millisecond is gone
 if not now then
   local clock = call("TIME")
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  now, micros = clock[1] * 1000 + math.floor(clock[2] / 1000), clock[2] % 1000
 end
 local at = string.format("%.0f", now) -- to be written: a number would be made text again by each call
 
@@ -121,24 +121,33 @@ local function add_failure(id)
   call("HSET", job_key(id), "failures", counter(call("HGET", job_key(id), "failures")) + 1)
 end
 
-local function finish(worker, jobs) -- returns the ids that this worker no longer holds
-  local running, lost, done = place("list", "running", worker), {}, 0
-  for _, job in ipairs(jobs) do
-    local id, attempt, started, ttl, result = unpack(job)
-    local state, stop = held(id, worker, attempt, started)
-    if state == "running" then
-      local key = job_key(id)
-      call("LREM", running, -1, id)
-      call("HSET", key, "state", "done", "finished_at", at)
-      if result ~= "" then call("HSET", key, "result", result) end
-      if stop then call("HDEL", key, "reason") end
-      call("PEXPIRE", key, ttl)
-      done = done + 1
-    elseif state ~= "done" then
-      lost[#lost + 1] = id
-    end
-  end
-  if done > 0 then count("done", done) end
-  return lost
+local function drop_all(running, jobs) -- these are the oldest, as a rule: then one call does for all
+  local oldest, n, same = call("LRANGE", running, -#jobs, -1), #jobs, true
+  for i = 1, n do same = same and oldest[n + 1 - i] == jobs[i][1] end
+  if same then return call("RPOP", running, n) end
+  for _, job in ipairs(jobs) do call("LREM", running, -1, job[1]) end
 end
 
+local function finish(worker, jobs) -- returns the ids that this worker no longer holds
+  local running, lost, done = place("list", "running", worker), {}, {}
+  for _, job in ipairs(jobs) do
+    local state, stop = held(job[1], worker, job[2], job[3])
+    job.stop = stop
+    if state == "running" then
+      done[#done + 1] = job
+    elseif state ~= "done" then
+      lost[#lost + 1] = job[1]
+    end
+  end
+  if #done == 0 then return lost end
+  drop_all(running, done)
+  for _, job in ipairs(done) do
+    local key, ttl, result = job_key(job[1]), job[4], job[5]
+    call("HSET", key, "state", "done", "finished_at", at)
+    if result ~= "" then call("HSET", key, "result", result) end
+    if job.stop then call("HDEL", key, "reason") end
+    call("PEXPIRE", key, ttl)
+  end
+  count("done", #done)
+  return lost
+end

@@ -9,7 +9,7 @@ import redis
 
 from tests.servers import RedisServer
 
-from .helpers import Clock, Look
+from .helpers import Clock, Look, exact_client
 
 Start = Callable[..., RedisServer]  # of the fixture redis_server
 
@@ -23,7 +23,7 @@ def clock() -> Clock:
 @pytest.fixture
 def look(redis_url: str) -> Iterator[Look]:
     """What lies in Redis, as text; bytes that are no UTF-8 keep their value."""
-    with redis.Redis.from_url(redis_url, decode_responses=True, encoding_errors="surrogateescape") as raw:
+    with exact_client(redis_url) as raw:
         yield Look(raw)
 
 

@@ -11,6 +11,8 @@ from queue.tasks import Registry, Task
 from typing import Any
 
 import redis
+from redis._parsers import Encoder
+from redis.connection import PythonRespSerializer
 
 from tests.servers import wait_until
 
@@ -24,6 +26,12 @@ PLACES = {
     "hash": ["job:(?s:.*)", "worker:.+", r"stats:\d+", "cron"],
     "set": ["paused"],
 }
+
+
+def exact_client(url: str) -> redis.Redis:
+    """Return a client to which bytes that are no UTF-8 are text too; hiredis' packer would refuse them."""
+    packer = PythonRespSerializer(6000, Encoder("utf-8", "surrogateescape", True).encode)  # type: ignore[no-untyped-call]
+    return redis.Redis.from_url(url, decode_responses=True, encoding_errors="surrogateescape", command_packer=packer)
 
 
 class Clock:

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from .helpers import DAY, NS, Clock, rings, tokens
+from .helpers import DAY, NS, Clock, exact_client, rings, tokens
 
 LONG = "MODEL_EXAMPLES" in os.environ
 PROFILE = settings(
@@ -472,7 +472,7 @@ class Machine(RuleBasedStateMachine):
         self.clock = Clock()
         self.clients = (
             redis.Redis.from_url(url),
-            redis.Redis.from_url(url, decode_responses=True, encoding_errors="surrogateescape"),
+            exact_client(url),
         )
         self.jobs, self.raw = JobQueue(self.clients[0], clock=self.clock), self.clients[1]
         self.raw.flushall()

@@ -133,13 +133,13 @@ def test_leaving_gives_back_what_it_asked_for_and_never_heard_of(live: JobQueue,
     worker = a_patient_worker(live, tasks, threads=1)
     worker._take()  # loads the script
     add(live, "a")
-    worker.asked = worker._ask()
+    worker.asked.append(worker._ask())
     wait_for(live, "a", "running")
 
     def cut() -> Taken:
         raise Unavailable("cut")
 
-    worker.asked = cut, []
+    worker.asked[0] = cut, []
     worker._leave()
 
     assert (look.job("a")["state"], look.job("a").get("crashes"), look.workers()) == ("pending", None, {})
