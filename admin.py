@@ -27,6 +27,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 import chart
+import guard
 import health
 import metrics
 import models
@@ -198,6 +199,6 @@ ROUTES = [
     Route("/livez", health.livez),
     Route("/healthz", health.healthz),
     Route("/metrics", metrics.metrics),
-    Route(PAGE, Queue),
+    Route(PAGE, Queue, middleware=guard.COMPRESSED),
     Route(PAGE + "/{verb}", Deed),
 ]

@@ -19,6 +19,7 @@ LARGEST_BODY = 64 * 1024
 SESSION_DAYS = 30
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 X_FORMS = {X_ITSELF, "https://x.com", "https://twitter.com", "https://api.twitter.com"}  # where X may send a sign-in
+COMPRESSED = [Middleware(GZipMiddleware, minimum_size=2000)]  # for pages and files: none holds a secret it could betray
 DRAIN = 8 * 1024 * 1024  # bytes of a refused body that are read and thrown away before the answer
 
 
@@ -27,7 +28,6 @@ def around(settings: Settings, refuse: Callable[[Request, Exception], Response])
     policy = content_policy(X_FORMS if settings.x_api_url == X_ITSELF else {origin(settings.x_api_url)})
     name = "__Host-session" if settings.production else "session"  # the prefix: no other host can have set it
     return [
-        Middleware(GZipMiddleware, minimum_size=2000),  # pages and files; no page holds a secret that this could betray
         Middleware(headers, policy=policy, secure=settings.production),
         Middleware(ServerErrorMiddleware, handler=refuse),  # in here: a 500 has the headers too
         Middleware(

@@ -5,12 +5,11 @@ three reads; a hundred looks that are taken together cost little more than one.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from queue import Job
 from typing import Any
 from weakref import WeakKeyDictionary
-
-from starlette.concurrency import run_in_threadpool
 
 import cards
 import models
@@ -20,6 +19,7 @@ from sign_in import JOB_ID, nothing_of_yours, people
 MOST = 200  # looks taken together
 Asked = tuple[str | None, str]  # the session's id, and a job's
 Told = dict[str, Any]
+Batch = list[tuple[Asked, "asyncio.Future[Told]"]]
 UNFINISHED = (*models.WAITING, "sending")  # what the queue may know more of
 
 _takers: WeakKeyDictionary[asyncio.AbstractEventLoop, "Taker"] = WeakKeyDictionary()
@@ -28,58 +28,66 @@ _takers: WeakKeyDictionary[asyncio.AbstractEventLoop, "Taker"] = WeakKeyDictiona
 async def look(session: str | None, job_id: str) -> Told:
     """Return what is known now. Raises Trouble 404 unless it is a tweet of the person whose session this is."""
     loop = asyncio.get_running_loop()
-    return await _takers.setdefault(loop, Taker()).ask((session, job_id))
+    return await _takers.setdefault(loop, Taker()).ask((session, job_id), loop)
 
 
 class Taker:
-    """Takes looks, one batch after the other; what is asked meanwhile is the next one."""
+    """Takes looks on one thread, one batch after the other; what is asked meanwhile is the next one."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Asked, asyncio.Future[Told]]] = []
-        self.task: asyncio.Task[None] | None = None
+        self.asked: deque[tuple[Asked, asyncio.Future[Told]]] = deque()
+        self.busy = False
 
-    async def ask(self, asked: Asked) -> Told:
+    async def ask(self, asked: Asked, loop: asyncio.AbstractEventLoop) -> Told:
         """Return the answer when it is there."""
-        answer: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Told] = loop.create_future()
         self.asked.append((asked, answer))
-        if self.task is None:
-            self.task = asyncio.create_task(self.take())
+        if not self.busy:
+            self.busy = True
+            loop.call_soon(self.begin, loop)  # soon, not now: who asks at the same moment is in the first batch too
         return await answer
 
-    async def take(self) -> None:
-        """Answer all who ask, until nobody does."""
-        try:
-            while self.asked:
-                batch, self.asked = self.asked[:MOST], self.asked[MOST:]
-                self.answer(batch, await self.found([asked for asked, _ in batch]))
-        finally:
-            self.task = None
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have a thread answer, if somebody asks."""
+        self.busy = bool(self.asked)
+        if self.busy:
+            loop.run_in_executor(None, self.take, loop)
 
-    async def found(self, asked: Sequence[Asked]) -> Sequence[Told | Exception]:
-        """What one thread finds out for all of them, or the same trouble for each."""
+    def take(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer all who ask, over one connection to the database, until nobody does. Not on the loop's thread."""
+        batch: Batch = []
         try:
-            return await run_in_threadpool(look_at, asked)
+            with models.database.connection_context():
+                while batch := self.next_batch():
+                    loop.call_soon_threadsafe(tell, batch, look_at([asked for asked, _ in batch]))
         except Exception as error:
-            return [error] * len(asked)
+            batch = batch or self.next_batch()
+            loop.call_soon_threadsafe(tell, batch, [error] * len(batch))
+        finally:
+            loop.call_soon_threadsafe(self.begin, loop)  # for who asked after the last look
 
-    def answer(self, batch: Sequence[tuple[Asked, asyncio.Future[Told]]], found: Sequence[Told | Exception]) -> None:
-        """Give each what was found for it."""
-        for (_, answer), one in zip(batch, found, strict=True):
-            if answer.done():  # who asked is gone
-                continue
-            if isinstance(one, Exception):
-                answer.set_exception(one)
-            else:
-                answer.set_result(one)
+    def next_batch(self) -> Batch:
+        """Those who have waited longest."""
+        return [self.asked.popleft() for _ in range(min(len(self.asked), MOST))]
+
+
+def tell(batch: Batch, found: Sequence[Told | Exception]) -> None:
+    """Give each what was found for it."""
+    for (_, waiting), one in zip(batch, found, strict=True):
+        if waiting.done():  # who asked is gone
+            continue
+        if isinstance(one, Exception):
+            waiting.set_exception(one)
+        else:
+            waiting.set_result(one)
 
 
 def look_at(asked: Sequence[Asked]) -> list[Told | Exception]:
     """What is known now of each, or why it is not told. One that makes trouble is none for the others."""
-    with models.database.connection_context():
-        known = people({session for session, _ in asked if session})
-        tweets = tweets_of({job_id for _, job_id in asked if JOB_ID.fullmatch(job_id)} if known else ())
-        jobs = cards.jobs_of(tweet for tweet in tweets.values() if tweet.state in UNFINISHED)
-        return [_told(known.get(session or ""), tweets.get(job_id), job_id, jobs) for session, job_id in asked]
+    known = people({session for session, _ in asked if session})
+    tweets = tweets_of({job_id for _, job_id in asked if JOB_ID.fullmatch(job_id)} if known else ())
+    jobs = cards.jobs_of(tweet for tweet in tweets.values() if tweet.state in UNFINISHED)
+    return [_told(known.get(session or ""), tweets.get(job_id), job_id, jobs) for session, job_id in asked]
 
 
 def _told(user: User | None, tweet: Tweet | None, job_id: str, jobs: dict[str, Job]) -> Told | Exception:

@@ -197,7 +197,7 @@ def create_app(settings: Settings) -> Starlette:
 
 
 ROUTES = [
-    Route("/", home),
+    Route("/", home, middleware=guard.COMPRESSED),
     Route("/login", sign_in.login, methods=["POST"]),
     Route("/oauth/callback", sign_in.callback),
     Route("/logout", sign_in.logout, methods=["POST"]),
@@ -211,7 +211,7 @@ ROUTES = [
     Route("/tweets/{job_id}/there", confirm, methods=["POST"]),
     Route("/tweets/{job_id}/retry", send_again, methods=["POST"]),
     *admin.ROUTES,
-    Mount("/static", StaticFiles(directory=Path(__file__).resolve().parent / "static")),
+    Mount("/static", StaticFiles(directory=Path(__file__).resolve().parent / "static"), middleware=guard.COMPRESSED),
 ]
 
 

@@ -48,8 +48,8 @@ What is compared took turns for {rounds} rounds; those rows show medians.
 
 `/status` reads the session, the tweet and its job, for {pages:,} tweets that wait. It answers {bare:.0%} as often as a
 bare Starlette application whose one route reads nothing, and {ours:.0%} as often as a route of ours that reads nothing
-(`/livez`): headers, session, the look at where a request comes from and compression stand before both. Those who
-ask at the same moment are answered together (looks.py), so a look costs less the more there are. {pages:,} pages ask
+(`/livez`): headers, session, and the look at where a request comes from stand before both. Those who ask at the same
+moment are answered together (looks.py), so a look costs less the more there are. {pages:,} pages ask
 {need:.0f} times a second once they have slowed down. While Redis is frozen, not gone, each tweet waits for the time
 that the queue gives it to answer.
 """
