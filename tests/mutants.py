@@ -45,12 +45,10 @@ OWNERSHIP = [
     Mutant(
         "finish whatever the state",
         COMMON,
-        'if state == "running" then\n      local key',
-        "if state then\n      local key",
+        'if state == "running" then\n      done',
+        "if state then\n      done",
     ),
-    Mutant(
-        "finish without a token", COMMON, 'if state == "running" then\n      local key', "if true then\n      local key"
-    ),
+    Mutant("finish without a token", COMMON, 'if state == "running" then\n      done', "if true then\n      done"),
     Mutant("retry whatever the state", RETRY, 'if state ~= "running" then', "if not state then"),
     Mutant("retry without a token", RETRY, 'if state ~= "running" then', "if false then"),
     Mutant("bury whatever the state", BURY, 'if state ~= "running" then', "if not state then"),
@@ -122,8 +120,11 @@ CHECKS = [
     Mutant("the dead that are gone stay", COMMON, "if not (gone or old or", "if not (old or"),
     Mutant("the hash of one revived goes with its old entry", COMMON, "if not gone then call", "if true then call"),
     Mutant("take an unreadable job", TAKE, "if job.err or not (job[1] and job[2] and job[4] and job[5])", "if job.err"),
-    Mutant("take a long id", TAKE, " or #id > MAX_ID or", " or"),
-    Mutant("take an odd id", TAKE, ' or string.find(id, "[^%w_.:%-]") then', " then"),
+    Mutant("take a long id", TAKE, " or #id > MAX_ID then", " then"),
+    Mutant("take an odd id", TAKE, 'if string.find(id, "%W") and', "if false and"),
+    Mutant("a field passes for the end of a job", TAKE, "string.find(line, SEPARATOR, 1, true) and", "false and"),
+    Mutant("the oldest go, whoever is done", COMMON, "same = same and oldest[n + 1 - i] == jobs[i][1]", "same = true"),
+    Mutant("a next time to the millisecond", TAKE, "math.ceil(wait * 1000) - micros", "math.ceil(wait * 1000)"),
     Mutant("promote an unreadable job", TAKE, "if job.err or not (job[1] and job[2]) then\n", "if job.err then\n"),
     Mutant("take a bad number for an attempt", TAKE, "tostring(counter(taken) + 1)", "tostring(taken + 1)"),
     Mutant("a job that crashed is not alone", TAKE, "tonumber(job[8] or 0) ~= 0", "false"),
@@ -146,7 +147,7 @@ CHECKS = [
         " > 0 then end",
     ),
     Mutant("retry what shall stop", RETRY, "if stop then to_cancelled(id) else", "if false then else"),
-    Mutant("done, but shall stop", COMMON, 'if stop then call("HDEL", key, "reason") end'),
+    Mutant("done, but shall stop", COMMON, 'if job.stop then call("HDEL", key, "reason") end'),
     Mutant("cancel a job of another type", CANCEL, 'call("TYPE", job).ok == "hash" and '),
     Mutant(
         "revive what cannot run",
@@ -188,7 +189,7 @@ TTLS = [
     Mutant("ttl of the stats", COMMON, 'call("PEXPIRE", stats, STATS_TTL)'),
     Mutant("ttl of the dead", COMMON, '  call("PEXPIRE", job_key(id), DEAD_TTL)\n'),
     Mutant("ttl of the cancelled", COMMON, '  call("PEXPIRE", job_key(id), CANCELLED_TTL)\n'),
-    Mutant("ttl of the done", COMMON, '      call("PEXPIRE", key, ttl)\n'),
+    Mutant("ttl of the done", COMMON, '    call("PEXPIRE", key, ttl)\n'),
     Mutant("ttl of a cancelled id that is dropped", TAKE, 'call("PEXPIRE", job_key(id), CANCELLED_TTL)'),
     Mutant("ttl of a worker's card", BEAT, '  call("PEXPIRE", card, lease * 4)\n'),
     Mutant("ttl of a cancelled job that waits", CANCEL, '  call("PERSIST", job)'),
@@ -270,9 +271,33 @@ RETRIES = [
         "            # whoever",
     ),
     Mutant("a replica is slept on for ever", WIRE, "broken = _of_a_replica(refusal)", "broken = False"),
-    Mutant("asking ahead when about to leave", WORKER, "if staying and self.more", "if self.more"),
+    Mutant(
+        "asking ahead when about to leave",
+        WORKER,
+        " and not self.stopping.is_set()\n        if wanted",
+        "\n        if wanted",
+    ),
+    Mutant(
+        "asking ahead with nobody to run it", WORKER, "if wanted and len(self.at_work) < self.threads:", "if wanted:"
+    ),
+    Mutant("asking ahead without end", WORKER, "wanted = self.more and not self.asked and", "wanted = self.more and"),
+    Mutant("settling on a connection with answers under way", WORKER, " and not self.leading.wire.under_way:", ":"),
+    Mutant(
+        "EVAL behind another answer", WIRE, "if self._last() is connection:  # the answer", "if False:  # the answer"
+    ),
+    Mutant(
+        "given back with answers under way",
+        WIRE,
+        "if self._last() is connection:\n            return",
+        "if False:\n            return",
+    ),
+    Mutant(
+        "answers of a connection that broke",
+        WIRE,
+        "            self.under_way = {turn: its for turn, its in self.under_way.items() if its is not connection}\n",
+    ),
     Mutant("no more time for a sleep", WIRE, "first[-1] + connection.socket_timeout", "connection.socket_timeout"),
-    Mutant("who cannot sleep spins", JOBS, "            if refusal and not lines:", "            if False:"),
+    Mutant("who cannot sleep spins", JOBS, "            if refusal and not jobs:", "            if False:"),
     Mutant(
         "no time for a sleep before an answer is lost",
         WORKER,
@@ -282,13 +307,18 @@ RETRIES = [
     Mutant(
         "the worker ends when Redis is away",
         WORKER,
-        "                self.more = True\n",
-        "                self.more = True\n                raise SystemExit\n",
+        "                self.more = not self.asked  # what",
+        "                raise SystemExit  # what",
     ),
     Mutant(
         "no pause while Redis is away", WORKER, "self.stopping.wait(backoff.reconnect(misses, random.random()))", "pass"
     ),
-    Mutant("not looking again after an outage", WORKER, "                self.more = True\n"),
+    Mutant(
+        "not looking again after an outage", WORKER, "self.more = not self.asked  # what", "self.more = False  # what"
+    ),
+    Mutant(
+        "what else was sent is not read first", WORKER, "self.more = not self.asked  # what", "self.more = True  # what"
+    ),
     Mutant(
         "finished jobs that take could not tell",
         WORKER,
@@ -346,8 +376,8 @@ RETRIES = [
     Mutant(
         "what was asked ahead is left behind",
         WORKER,
-        "if self.asked and len(locks) == 2:",
-        "if False:",
+        "while self.asked and len(locks) == 2:",
+        "while False:",
     ),
 ]
 
