@@ -16,8 +16,8 @@ from typing import Any
 import peewee
 
 import alarm
-import tweet_text
-from reasons import BadTweet, Reason, columns, reason
+import holds
+from reasons import BadTweet, Reason, checked, columns, reason
 from settings import Settings
 from store import Row, Unreadable, database, lock_up, make_tables, open_store
 from tables import LONGEST_KEY, App, Person, Post, Session
@@ -50,9 +50,9 @@ class User(Person):
     def sign_in(cls, x_id: str, handle: str, token: str, secret: str) -> "User":
         """Return the person with this X id, known or new, with what the sign-in brought."""
         fresh = {"handle": handle, "token": lock_up(token), "secret": lock_up(secret), "signed_in_at": now_ms()}
-        fresh |= {"held_until": 0, "held_for": None}
         new = cls.insert(x_id=x_id, **fresh)
         new.on_conflict(conflict_target=[cls.x_id], update=fresh).execute()
+        holds.signed_in(cls, x_id)
         user: User = cls.get(cls.x_id == x_id)
         waits = Tweet.select().where(Tweet.user == user, Tweet.reason_code == "waits_for_sign_in")
         for tweet in list(waits):  # read to the end: SQLite refuses a write inside a read when another one was first
@@ -250,10 +250,3 @@ class OldJob(Row):
 
     job_id = peewee.CharField(64, primary_key=True)
     tweet = peewee.ForeignKeyField(Tweet, on_delete="CASCADE")
-
-
-def checked(text: str) -> str:
-    """Return a text that X would take. Raises BadTweet for another one."""
-    if problem := tweet_text.problem(text):
-        raise BadTweet(*problem)
-    return text

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import tweet_text
+
 LONGEST_DETAIL = 200
 
 # code: (sentence, action). An action is one of ACTIONS; None when waiting is all there is to do.
@@ -106,3 +108,10 @@ class BadTweet(ValueError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def checked(text: str) -> str:
+    """Return a text that X would take. Raises BadTweet for another one."""
+    if problem := tweet_text.problem(text):
+        raise BadTweet(*problem)
+    return text

@@ -56,8 +56,7 @@ def post_tweet(tweet_id: int) -> str:
             if wait > 0:
                 raise queue.Snooze(wait)
             if not too_late(tweet):
-                wait_for_hold(tweet)
-                publish(tweet)
+                publish(tweet, wait_for_hold(tweet))
         if tweet.state == "sending":
             clearing.look_again(tweet, now_ms() + clearing.SOONEST)
         return tweet.state
@@ -69,15 +68,17 @@ def too_late(tweet: models.Tweet) -> bool:
     return bool(tweet.due_at and not tweet.attempts and tweet.due_at < oldest and tweet.record_missed())
 
 
-def wait_for_hold(tweet: models.Tweet) -> None:
-    """Put a tweet off while X takes nothing of this person or app; not all come back at once."""
-    if held := holds.held(tweet.user):
-        why, until = held
+def wait_for_hold(tweet: models.Tweet) -> int:
+    """Put a tweet off while X takes nothing of this person or app; not all come back at once. Returns as `held`."""
+    why, until = holds.held(tweet.user)
+    if why:
+        until = min(until + int(random.random() * SPREAD * 1000), FOR_EVER)
         tweet.record_waiting(why, until)
-        raise queue.Snooze(max(until / 1000 - time.time(), 0) + random.random() * SPREAD)
+        raise queue.Snooze(max(until / 1000 - time.time(), 0))
+    return until
 
 
-def publish(tweet: models.Tweet) -> None:
+def publish(tweet: models.Tweet, trial: int) -> None:
     """Sign, write down that X is about to get it, send at once, and write down what came back."""
     try:
         signed = x_api.prepare_tweet(settings, tweet.user.credentials(), tweet.text)
@@ -91,7 +92,6 @@ def publish(tweet: models.Tweet) -> None:
     except x_api.NotSent as error:
         not_sent(tweet, error)
     except x_api.Refused as error:
-        holds.hold_app(0)
         refused(tweet, error)
     except x_api.Unknown as error:
         log.warning(tweet.line("unknown", why=error))
@@ -101,7 +101,7 @@ def publish(tweet: models.Tweet) -> None:
         raise
     else:
         record_sent(tweet, x_tweet_id)
-        holds.hold_app(0)
+        holds.took(trial)
 
 
 def refused(tweet: models.Tweet, error: x_api.Refused) -> None:

@@ -23,6 +23,7 @@ import holds
 import models
 import web
 import worker
+from tables import App
 from tests.jobs_contract.helpers import NS, tokens, working
 from tests.servers import free_port, wait_until
 from tests.test_web import PAGE, SECRET, Site, configure, row, tweet, x
@@ -489,7 +490,7 @@ def test_an_app_without_credit_is_a_reason(site: Site) -> None:
     assert healthy(site)[:2] == (503, ["no_credit"])
     assert "out of credit" in look(site.person())
     with models.database.connection_context():
-        holds.hold_app(now_ms() - 1)
+        App.update(held_until=now_ms() - 1).execute()
     assert healthy(site)[:2] == (200, [])
 
 

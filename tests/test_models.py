@@ -17,14 +17,16 @@ import peewee
 import pytest
 from cryptography.fernet import Fernet
 
+import holds
 import models
 import settings as configuration
 import tweet_status
 from models import BadTweet, Tweet, User
 from reasons import ACTIONS, TABLE, reason
 from settings import Settings
+from tables import App
 from tests.servers import ROOT, die_with_parent
-from times import now_ms
+from times import FOR_EVER, now_ms
 
 AWAY = "redis://127.0.0.1:1/0"  # nobody listens there
 
@@ -533,6 +535,59 @@ def test_what_was_called_off_meanwhile_does_not_go_on(ada: User) -> None:
     read_before.go_on()
     job = queue.status(tweet.job_id)
     assert (read_before.state, job and job.state) == ("cancelled", "cancelled")
+
+
+# Holds ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hold_is_not_shortened_by_another(ada: User) -> None:
+    """Answers come in any order: a rate limit met before a 401 ends neither that nor a longer limit."""
+
+    def holding() -> tuple[str | None, int]:
+        person = User.get_by_id(ada.id)
+        return person.held_for, person.held_until
+
+    later = now_ms() + 900_000
+    holds.hold(ada, "rate_limited", later)
+    holds.hold(ada, "rate_limited", later - 600_000)
+    assert holding() == ("rate_limited", later)
+    holds.hold(ada, "waits_for_sign_in", FOR_EVER)
+    holds.hold(ada, "rate_limited", later)
+    assert holding() == ("waits_for_sign_in", FOR_EVER)
+    holds.hold_app(later)
+    holds.hold_app(later - 600_000)
+    assert App.get().held_until == later
+
+
+def test_a_sign_in_ends_no_rate_limit(ada: User) -> None:
+    """It ends the wait for itself, and nothing else."""
+    holds.hold(ada, "rate_limited", now_ms() + 900_000)
+    again = User.sign_in(ada.x_id, "ada", "new", "new")
+    assert holds.held(again)[0] == reason("rate_limited")
+    holds.hold(again, "waits_for_sign_in", FOR_EVER)
+    assert holds.held(User.sign_in(ada.x_id, "ada", "newer", "newer")) == (None, 0)
+
+
+def test_only_the_trial_ends_a_hold_of_the_app(ada: User) -> None:
+    """One goes ahead when it is over; that X took another one, sent before, says nothing."""
+    holds.hold_app(1)
+    why, trial = holds.held(ada)
+    assert (why, trial > now_ms()) == (None, True)
+    assert holds.held(ada)[0] == reason("out_of_credit")
+    holds.took(0)
+    holds.took(trial - 1)
+    assert holds.held(ada)[0] == reason("out_of_credit")
+    holds.took(trial)
+    assert holds.held(ada) == (None, 0)
+
+
+def test_a_trial_that_came_too_late_ends_nothing(ada: User) -> None:
+    """X refused another one as out of credit meanwhile: that hold stays."""
+    holds.hold_app(1)
+    _, trial = holds.held(ada)
+    holds.hold_app(trial + 60_000)
+    holds.took(trial)
+    assert App.get().held_until == trial + 60_000
 
 
 def test_every_reason_says_what_to_do() -> None:

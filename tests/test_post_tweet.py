@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue.jobs import connected
@@ -29,6 +29,7 @@ import worker
 import x_api
 from models import Tweet, User
 from reasons import reason
+from tables import App
 from tests.sandbox_server import CALLBACK, allow, running_sandbox
 from tests.servers import ROOT, die_with_parent, wait_until
 from times import now_ms
@@ -507,6 +508,12 @@ def test_an_interrupted_call_is_looked_for(life: Life, monkeypatch: pytest.Monke
 # Held ----------------------------------------------------------------------------------------------------------------
 
 
+def asleep(tweet: Tweet) -> bool:
+    """Whether its job waits for a time, and no failure is held against it."""
+    job = queue.status(tweet.job_id)
+    return bool(job and (job.state, job.failures) == ("scheduled", 0))
+
+
 def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
     """401 fails the one that met it; the account's others never reach X until the person is back, then they go."""
     requests.post(f"{life.sandbox}/_sandbox/revoke", json={"account": "ada"}, timeout=5).raise_for_status()
@@ -518,9 +525,7 @@ def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
             body = reaches(life, tweet, "retrying")
             assert body["reason"]["code"] == "waits_for_sign_in"
             assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 3_600_000)
-            job = queue.status(tweet.job_id)
-            assert job
-            assert (job.state, job.failures) == ("scheduled", 0)
+        wait_until(lambda: all(asleep(tweet) for tweet in others))
         assert len(life.posts()) == 1
         life.sign_in()
         for tweet in others:
@@ -554,6 +559,38 @@ def test_one_tweet_tries_whether_the_app_may_post_again(life: Life, monkeypatch:
     assert answers.count(402) == 3
     assert answers[3:] == [201] * 6
     assert all(life.row(tweet).state == "sent" for tweet in tweets)
+
+
+@pytest.mark.parametrize("fault", ["401", "403", None])
+def test_an_answer_to_what_was_sent_before_ends_no_hold_of_the_app(
+    life: Life, monkeypatch: pytest.MonkeyPatch, fault: str | None
+) -> None:
+    """Out of credit is what X said last: what it says of a tweet that was on its way then changes nothing."""
+    until, send = now_ms() + 600_000, x_api.send
+
+    def meanwhile(signed: x_api.Signed) -> str:
+        holds.hold_app(until)
+        return send(signed)
+
+    monkeypatch.setattr(x_api, "send", meanwhile)
+    if fault:
+        life.fault(fault)
+    assert worker.post_tweet(life.tweet().id) == ("failed" if fault else "sent")
+    with models.database.connection_context():
+        assert App.get().held_until == until
+
+
+@pytest.mark.parametrize(("fault", "held"), [("401", True), ("403", True), ("reset", True), (None, False)])
+def test_a_trial_proves_something_when_x_takes_it(life: Life, fault: str | None, held: bool) -> None:
+    """Any other answer may come before X looks at the credit: the next one tries."""
+    with models.database.connection_context():
+        holds.hold_app(1)
+    if fault:
+        life.fault(fault)
+    with suppress(queue.Snooze):
+        worker.post_tweet(life.tweet().id)
+    with models.database.connection_context():
+        assert (App.get().held_until > now_ms()) is held
 
 
 # Missed --------------------------------------------------------------------------------------------------------------
