@@ -156,7 +156,7 @@ class Tweet(Post):
 
     def send_again(self) -> "Tweet":
         """Send one that is over once more, under a new job id. One that is on its way already is left alone."""
-        fresh = {"due_at": None, "next_attempt_at": None, "unknowns": 0, "unknown_at": None, **columns(None)}
+        fresh = {"due_at": None, "next_attempt_at": now_ms(), "unknowns": 0, **columns(None)}
         if self._change_job(OVER, state="queued", **fresh):
             alarm.wake(self.id, self.job_id, None)
         elif self.state in ("sent", "cancelled"):
@@ -177,13 +177,20 @@ class Tweet(Post):
         self._change((), state="sent", x_tweet_id=x_tweet_id, sent_at=now_ms(), next_attempt_at=None, **columns(None))
 
     def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
-        """X has nothing of it, and it will be tried again."""
-        return self._settle("queued", why, next_attempt_at)
+        """X has nothing of it, and it will be tried again. Whoever took this attempt over may have counted it."""
+        counted = (Tweet.state == "sending") & Tweet.absent_from.is_null(False)
+        unknowns = Tweet.unknowns - peewee.Case(None, [(counted, 1)], 0)
+        return self._settle("queued", why, next_attempt_at=next_attempt_at, unknowns=unknowns)
 
     def record_unknown(self, absent_from: int) -> bool:
-        """X may have it or not, which is looked for; what is not on the timeline from then on X does not have."""
-        began = {"unknowns": Tweet.unknowns + 1, "unknown_at": peewee.fn.COALESCE(Tweet.unknown_at, Tweet.sending_at)}
-        return self._change(("sending",), self._ours(), absent_from=absent_from, **began, **columns(reason("checking")))
+        """X may have it or not, which is looked for; what is not on the timeline from then on X does not have.
+
+        An attempt counts once, whoever says so: who took it over, and who comes back from it and knows an earlier end.
+        """
+        unknowns = Tweet.unknowns + peewee.Case(None, [(Tweet.absent_from.is_null(), 1)], 0)
+        earlier = peewee.Case(None, [(Tweet.absent_from < absent_from, Tweet.absent_from)], absent_from)
+        began = {"unknown_at": peewee.fn.COALESCE(Tweet.unknown_at, Tweet.sending_at), **columns(reason("checking"))}
+        return self._change(("sending",), self._ours(), unknowns=unknowns, absent_from=earlier, **began)
 
     def record_look(self, next_look_at: int) -> bool:
         """It was looked for, and will be again."""
@@ -191,7 +198,7 @@ class Tweet(Post):
 
     def record_absent(self) -> bool:
         """X does not have it: it may be sent once more."""
-        return self._settle("queued", reason("sent_once_more"))
+        return self._settle("queued", reason("sent_once_more"), next_attempt_at=now_ms())
 
     def record_missed(self) -> bool:
         """Its time was too long ago when its turn came."""
@@ -217,11 +224,10 @@ class Tweet(Post):
         """X may have it or not; it is not sent again unless a person says so."""
         return self._settle("uncertain", why)
 
-    def _settle(self, state: str, why: Reason, next_attempt_at: int | None = None) -> bool:
+    def _settle(self, state: str, why: Reason, **changes: Any) -> bool:
         """End this attempt. A later one, a new job's first, and a row that is at an end, are none of ours."""
-        return self._change(
-            ("sending", *WAITING), self._ours(), state=state, next_attempt_at=next_attempt_at, **columns(why)
-        )
+        changes = {"next_attempt_at": None} | changes | columns(why)
+        return self._change(("sending", *WAITING), self._ours(), state=state, **changes)
 
     def _ours(self) -> Any:
         return (Tweet.attempts == self.attempts) & (Tweet.job_id == self.job_id)

@@ -108,7 +108,7 @@ def refused(tweet: models.Tweet, error: x_api.Refused) -> None:
     """X said no, for good. After an attempt that nobody knows the end of a duplicate may be that one: look."""
     if error.reason.code == "signed_out":
         holds.hold(tweet.user, "waits_for_sign_in", FOR_EVER)
-    if error.reason.code == "duplicate" and tweet.unknowns:
+    if error.reason.code == "duplicate" and tweet.unknown_at:
         clearing.unknown(settings, tweet)
     else:
         tweet.record_failed(error.reason)

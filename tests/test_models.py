@@ -316,6 +316,34 @@ def test_a_late_worker_cannot_touch_a_tweet_that_was_sent_again(ada: User) -> No
     assert Tweet.get_by_id(tweet.id).state == "sent"
 
 
+@pytest.mark.parametrize("first", [5_000, 9_000])
+def test_an_attempt_is_unknown_once(ada: User, first: int) -> None:
+    """Who took it over and who comes back from it both say so: it counts once, with the earlier end of the two."""
+    tweet = sending(ada)
+    one, other = Tweet.get_by_id(tweet.id), Tweet.get_by_id(tweet.id)
+    one.record_unknown(first)
+    other.record_unknown(14_000 - first)
+    assert (other.unknowns, other.absent_from, other.unknown_at) == (1, 5_000, tweet.sending_at)
+    other.record_absent()
+    assert other.start_sending()
+    assert not one.record_unknown(1_000)
+    assert other.record_unknown(20_000)
+    assert (other.unknowns, other.absent_from, other.unknown_at) == (2, 20_000, tweet.sending_at)
+
+
+def test_an_attempt_that_never_left_is_not_unknown(ada: User) -> None:
+    """A worker that froze before it sent says so when it wakes, though another one has counted its attempt."""
+    frozen = sending(ada)
+    Tweet.get_by_id(frozen.id).record_unknown(5_000)
+    assert frozen.record_waiting(reason("unreachable"))
+    assert (frozen.state, frozen.unknowns) == ("queued", 0)
+    frozen.start_sending()
+    frozen.record_unknown(5_000)
+    frozen.record_absent()
+    frozen.record_waiting(reason("rate_limited"), now_ms())  # before it goes out once more
+    assert frozen.unknowns == 1
+
+
 def test_send_again_makes_a_new_job_and_the_old_id_still_answers(ada: User) -> None:
     """A failed tweet is queued under a new id; both ids find it; a second click changes nothing."""
     tweet = sending(ada)

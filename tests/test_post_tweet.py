@@ -471,10 +471,24 @@ def test_a_person_may_send_an_uncertain_tweet_again(life: Life) -> None:
         lost.record_unknown(now_ms())
         lost.record_uncertain(reason("no_look"))
         again = lost.send_again()
-    assert (again.unknowns, again.unknown_at) == (0, None)
+    assert (again.unknowns, again.unknown_at) == (0, lost.sending_at)
     with working():
         reaches(life, again, "sent")
     assert life.published() == [tweet.text]
+
+
+def test_what_x_had_all_along_is_sent_when_it_is_sent_again(life: Life) -> None:
+    """X had it and could not be looked at: it refuses it as a duplicate, and then it is found where it is since."""
+    tweet = life.tweet()
+    life.fault("accept-reset")
+    life.fault("403", path="/2/users")
+    with working():
+        reaches(life, tweet, "uncertain")
+        with models.database.connection_context():
+            again = Tweet.get_by_id(tweet.id).send_again()
+        reaches(life, again, "sent")
+    assert life.published() == [tweet.text]
+    assert life.row(again).x_tweet_id == life.posts()[0]["tweet_id"]
 
 
 def test_an_attempt_whose_worker_died_waits_until_its_request_is_too_old(life: Life) -> None:
