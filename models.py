@@ -135,7 +135,7 @@ class Tweet(Post):
         """Change text or time while it waits: "changed", or "too late". Raises BadTweet as `User.tweet` does."""
         changes: dict[str, Any] = {} if text is None else {"text": checked(text)}
         if at is not None:
-            changes |= {"due_at": due_ms(at, now_ms()), "state": "scheduled"}
+            changes |= {"due_at": due_ms(at, now_ms()), "state": "scheduled", "next_attempt_at": None, **columns(None)}
         if not self._change(WAITING, **changes or {"text": self.text}):
             return "too late"
         if at is not None:
@@ -144,7 +144,7 @@ class Tweet(Post):
 
     def send_now(self) -> str:
         """Send one that waits for its time at once: "changed", or "too late"."""
-        if not self._change(("scheduled",), state="queued", due_at=None, next_attempt_at=None):
+        if not self._change(("scheduled",), state="queued", due_at=None, next_attempt_at=now_ms()):
             return "too late"
         alarm.move(self.id, self.job_id, now_ms())
         return "changed"
@@ -205,9 +205,10 @@ class Tweet(Post):
         return self._settle("missed", reason("missed"))
 
     def go_on(self) -> None:
-        """What it waited for is over."""
-        if self._change(("queued",), next_attempt_at=None, **columns(None)):
-            alarm.move(self.id, self.job_id, now_ms())
+        """The sign-in that it waited for is there."""
+        waits = Tweet.reason_code == "waits_for_sign_in"
+        if self._change(WAITING, waits, next_attempt_at=now_ms(), **columns(None)):
+            alarm.move(self.id, self.job_id, self.wakes_at or now_ms())
 
     def renew_job(self) -> bool:
         """Its job is over and X may have it: give it another one, which looks."""

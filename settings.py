@@ -49,7 +49,7 @@ EXPECTED = {
     "ABSENT_SECONDS": "how long a tweet must not appear on X until it is sent once more, in seconds from 1 to 3600",
     "POSTS_PER_MINUTE": "how many tweets a person may hand in within a minute, from 1 to 1000000",
     "SIGN_INS_PER_MINUTE": "how many sign-ins may begin from one address within a minute, from 1 to 1000000",
-    "MISSED_AFTER_SECONDS": "how late a scheduled tweet is still sent unasked, in seconds from 1 to 31622400",
+    "MISSED_AFTER_SECONDS": "how late a tweet is still sent unasked, in seconds from 1 to 31622400",
 }
 POSTGRES = "postgres(ql)?"
 NAME = r"[A-Za-z0-9_.-]{1,64}"

@@ -9,15 +9,17 @@ import queue
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from queue.backoff import delay
 from queue.hands import event
+from typing import Any
 
 import peewee
 
 import alarm
 import models
 import tweet_status
-from models import Tweet
-from times import now_ms
+from models import Tweet, User
+from times import FOR_EVER, now_ms
 
 PERIOD = 30.0  # seconds
 AHEAD = 120_000  # ms; what is due later is looked at later
@@ -45,23 +47,39 @@ def sweep() -> dict[str, int]:
 
 def unfinished(horizon: int) -> Iterator[Tweet]:
     """Read in pages what is not at an end, nor waits for a time after the horizon."""
-    soon = [field.is_null() | (field <= horizon) for field in (Tweet.due_at, Tweet.next_attempt_at)]
-    rows, last = Tweet.select().where(Tweet.state.in_((*models.WAITING, "sending")), *soon).order_by(Tweet.id), 0
+    due, again = (field.is_null() | (field <= horizon) for field in (Tweet.due_at, Tweet.next_attempt_at))
+    mine = Tweet.state.in_((*models.WAITING, "sending")) & due & (again | signed_in())
+    rows, last = Tweet.select(Tweet, User).join(User).where(mine).order_by(Tweet.id), 0
     while page := list(rows.where(Tweet.id > last).limit(PAGE)):
         yield from page
         last = page[-1].id
 
 
+def signed_in() -> Any:
+    """What waits for a sign-in that was there already when this was written down."""
+    waits = Tweet.reason_code == "waits_for_sign_in"
+    return waits & (User.held_for.is_null() | (User.held_for != "waits_for_sign_in"))
+
+
 def mend(tweet: Tweet) -> str:
     """Wake it, end it or move it, if its job will not; return what was done, or "well"."""
+    if tweet.next_attempt_at == FOR_EVER:  # see `signed_in`
+        tweet.go_on()
+        return "moved"
     job = queue.status(tweet.job_id)
     if job is None:
         alarm.wake(tweet.id, tweet.job_id, tweet.wakes_at)
         return "woken"
     if job.state in tweet_status.JOB_ENDS:
         return "ended" if tweet_status.end(tweet, job) else "well"
-    late = job.state == "scheduled" and not job.failures and (job.due_at or 0) > (tweet.wakes_at or 0) + TOO_LATE
-    if late and tweet.wakes_at:  # the time was changed while the queue was away
-        alarm.move(tweet.id, tweet.job_id, tweet.wakes_at)
+    wakes_at = max(tweet.wakes_at or 0, now_ms())
+    if job.state == "scheduled" and (job.due_at or 0) > wakes_at + TOO_LATE + put_off(job):
+        alarm.move(tweet.id, tweet.job_id, wakes_at)  # the row was changed while the queue was away, or its job ran
         return "moved"
     return "well"
+
+
+def put_off(job: queue.Job) -> float:
+    """For how many ms at most the queue itself puts off a job that failed or crashed so often."""
+    tries = job.failures + job.crashes
+    return delay(tries, 1.0) * 1000 if tries else 0

@@ -81,6 +81,11 @@ class Post(Row):
         return event(verb, tweet=self.id, job=self.job_id, attempt=self.attempts, **facts)
 
     @property
+    def since(self) -> int:
+        """Since when it should be out: from when a person or X let it go, or when it was last tried."""
+        return max(self.wakes_at or self.created_at, self.sending_at or 0)
+
+    @property
     def wakes_at(self) -> int | None:
         """When its job has something to do: not before it is due, nor before X wants to hear from us again."""
         return max((ms for ms in (self.due_at, self.next_attempt_at) if ms), default=None)

@@ -63,9 +63,8 @@ def post_tweet(tweet_id: int) -> str:
 
 
 def too_late(tweet: models.Tweet) -> bool:
-    """Whether the time of a tweet that never went to X is too long ago. Then the person decides."""
-    oldest = now_ms() - settings.missed_after_seconds * 1000
-    return bool(tweet.due_at and not tweet.attempts and tweet.due_at < oldest and tweet.record_missed())
+    """Whether nobody has tried for too long to send what should be out. Then the person decides."""
+    return tweet.since < now_ms() - settings.missed_after_seconds * 1000 and tweet.record_missed()
 
 
 def wait_for_hold(tweet: models.Tweet) -> int:

@@ -247,6 +247,30 @@ def test_a_waiting_tweet_can_be_edited(ada: User) -> None:
     assert sending(ada).edit(text="Too late") == "too late"
 
 
+def test_another_time_ends_every_wait(ada: User) -> None:
+    """What waits for a sign-in or for X and gets a new time goes by that; whether X takes it is seen then."""
+    tweet = ada.tweet("Hello", at=datetime.now(UTC) + timedelta(hours=1))
+    holds.hold(ada, "waits_for_sign_in", FOR_EVER)
+    tweet.record_waiting(reason("waits_for_sign_in"), FOR_EVER)
+    assert tweet.edit(at=datetime.now(UTC) + timedelta(hours=2)) == "changed"
+    assert (tweet.state, tweet.reason, tweet.wakes_at) == ("scheduled", None, tweet.due_at)
+    User.sign_in(ada.x_id, "ada", "new", "new")
+    row, job = Tweet.get_by_id(tweet.id), queue.status(tweet.job_id)
+    assert job is not None
+    assert row.state == "scheduled"
+    assert row.wakes_at == row.due_at == job.due_at
+
+
+def test_a_sign_in_wakes_what_an_older_version_left_scheduled(ada: User) -> None:
+    """A row that is scheduled and waits for a sign-in goes on when that is there."""
+    tweet = ada.tweet("Hello", at=datetime.now(UTC) + timedelta(hours=1))
+    tweet.record_waiting(reason("waits_for_sign_in"), FOR_EVER)
+    Tweet.update(state="scheduled").execute()
+    User.sign_in(ada.x_id, "ada", "new", "new")
+    row = Tweet.get_by_id(tweet.id)
+    assert (row.reason, row.wakes_at) == (None, row.due_at)
+
+
 def test_an_edit_makes_up_for_a_job_that_was_never_enqueued(ada: User, redis_url: str) -> None:
     """When Redis was away as the tweet came, a new time enqueues it under the same id."""
     queue.connect(AWAY)

@@ -25,14 +25,15 @@ import clearing
 import holds
 import models
 import settings as configuration
+import sweep
 import worker
 import x_api
 from models import Tweet, User
-from reasons import reason
+from reasons import Reason, reason
 from tables import App
 from tests.sandbox_server import CALLBACK, allow, running_sandbox
 from tests.servers import ROOT, die_with_parent, wait_until
-from times import now_ms
+from times import FOR_EVER, now_ms
 
 
 @dataclass
@@ -547,6 +548,60 @@ def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
     assert sorted(life.published()) == sorted(tweet.text for tweet in others)
 
 
+def test_a_sign_in_while_a_worker_saw_none_is_enough(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker saw the hold, the person signed in, then the worker wrote that it waits: a sweep sees that."""
+    with models.database.connection_context():
+        holds.hold(User.get_by_id(life.user_id), "waits_for_sign_in", FOR_EVER)
+    tweet, held, seen = life.tweet(), holds.held, threading.Event()
+
+    def slow(user: User) -> tuple[Reason | None, int]:
+        found = held(user)
+        if not seen.is_set():
+            life.sign_in()
+            seen.set()
+        return found
+
+    monkeypatch.setattr(holds, "held", slow)
+    with working():
+        wait_until(lambda: asleep(tweet))
+        assert sweep.sweep() == {"moved": 1}
+        reaches(life, tweet, "sent")
+
+
+@pytest.mark.parametrize("deed", ["now", "another time"])
+def test_what_is_sent_while_x_takes_nothing_waits_as_well(life: Life, deed: str) -> None:
+    """Asked for now or at another time while the account is held: it waits for the sign-in, and goes then."""
+    with models.database.connection_context():
+        holds.hold(User.get_by_id(life.user_id), "waits_for_sign_in", FOR_EVER)
+    tweet = life.tweet(at=now_ms() / 1000 + 3600)
+    with models.database.connection_context():
+        row = Tweet.get_by_id(tweet.id)
+        assert (row.send_now() if deed == "now" else row.edit(at=now_ms() / 1000 + 0.2)) == "changed"
+    with working():
+        wait_until(lambda: life.row(tweet).reason_code == "waits_for_sign_in")
+        life.sign_in()
+        wait_until(lambda: sweep.sweep() is not None and life.row(tweet).state == "sent")
+    assert life.published() == [tweet.text]
+
+
+def test_the_row_says_when_each_of_those_that_wait_comes_back(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spread out by chance; a sweep leaves them so."""
+    until = now_ms() + 60_000
+    with models.database.connection_context():
+        holds.hold(User.get_by_id(life.user_id), "rate_limited", until)
+    chances = iter([0.1, 0.5, 0.9])
+    tweets = [life.tweet() for _ in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(random, "random", lambda: next(chances))
+        for tweet in tweets:
+            with pytest.raises(queue.Snooze):
+                worker.post_tweet(tweet.id)
+    assert [(life.row(tweet).wakes_at or 0) - until for tweet in tweets] == [1_000, 5_000, 9_000]
+    with working():
+        wait_until(lambda: all(asleep(tweet) for tweet in tweets))
+    assert sweep.sweep() == {}
+
+
 def test_one_rate_limit_holds_all_of_the_account(life: Life) -> None:
     """What meets it waits until the reset, and so do all others without asking X."""
     tweets = [life.tweet() for _ in range(12)]
@@ -623,6 +678,83 @@ def test_what_was_due_too_long_ago_is_asked_about(life: Life, late: int, state: 
         with models.database.connection_context():
             again = Tweet.get_by_id(tweet.id).send_again()
         assert worker.post_tweet(again.id) == "sent"
+
+
+def later(life: Life, tweet: Tweet, ms: int) -> None:
+    """Let so much time go by for everything that is known of it."""
+    times = (
+        Tweet.created_at,
+        Tweet.due_at,
+        Tweet.next_attempt_at,
+        Tweet.sending_at,
+        Tweet.unknown_at,
+        Tweet.absent_from,
+    )
+    with models.database.connection_context():
+        Tweet.update({field: field - ms for field in times}).where(Tweet.id == tweet.id).execute()
+        User.update(held_until=User.held_until - ms).where(User.held_until.between(1, FOR_EVER - 1)).execute()
+        App.update(held_until=App.held_until - ms).where(App.held_until > 0).execute()
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+@pytest.mark.parametrize("why", ["waits_for_sign_in", "rate_limited", "out_of_credit"])
+def test_what_waited_for_x_is_not_missed(life: Life, why: str, scheduled: bool) -> None:
+    """However long that took: the person was told that it goes out then."""
+    until = FOR_EVER if why == "waits_for_sign_in" else now_ms() + 7_000_000
+    with models.database.connection_context():
+        user = User.get_by_id(life.user_id)
+        holds.hold_app(until) if why == "out_of_credit" else holds.hold(user, why, until)
+    tweet = life.tweet(at=now_ms() / 1000 if scheduled else None)
+    with pytest.raises(queue.Snooze):
+        worker.post_tweet(tweet.id)
+    assert life.status(tweet)["reason"]["code"] == why
+    later(life, tweet, 7_200_000)
+    if why == "waits_for_sign_in":
+        life.sign_in()
+    assert worker.post_tweet(tweet.id) == "sent"
+
+
+def test_what_is_sent_once_more_is_not_missed(life: Life) -> None:
+    """It was due long ago, and looked for since: absent, it goes out."""
+    tweet = life.tweet()
+    life.fault("reset")
+    with pytest.raises(queue.Snooze):
+        worker.post_tweet(tweet.id)
+    later(life, tweet, 7_200_000)
+    assert worker.post_tweet(tweet.id) == "sent"
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+@pytest.mark.parametrize("tried", [True, False])
+def test_what_nobody_tried_for_too_long_is_asked_about(life: Life, scheduled: bool, tried: bool) -> None:
+    """All was down for two hours: before it was tried at all, or after a try that reached nobody."""
+    tweet = life.tweet(at=now_ms() / 1000 if scheduled else None)
+    if tried:
+        life.fault("refuse", seconds=0.3)
+        wait_until(lambda: not listens(life.sandbox))
+        with pytest.raises(x_api.NotSent):
+            worker.post_tweet(tweet.id)
+        wait_until(lambda: listens(life.sandbox))
+    later(life, tweet, 7_200_000)
+    assert worker.post_tweet(tweet.id) == "missed"
+    with models.database.connection_context():
+        again = Tweet.get_by_id(tweet.id).send_again()
+    assert worker.post_tweet(again.id) == "sent"
+
+
+def test_what_was_asked_for_again_is_not_missed_after_a_try(life: Life) -> None:
+    """Sent again by hand long after it was written, it reached nobody at first: it goes on being tried."""
+    tweet = life.tweet()
+    later(life, tweet, 7_200_000)
+    assert worker.post_tweet(tweet.id) == "missed"
+    with models.database.connection_context():
+        Tweet.get_by_id(tweet.id).send_again()
+    life.fault("refuse", seconds=0.3)
+    wait_until(lambda: not listens(life.sandbox))
+    with pytest.raises(x_api.NotSent):
+        worker.post_tweet(tweet.id)
+    wait_until(lambda: listens(life.sandbox))
+    assert worker.post_tweet(tweet.id) == "sent"
 
 
 # Facts ---------------------------------------------------------------------------------------------------------------

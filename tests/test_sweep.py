@@ -1,20 +1,22 @@
 """The sweep: whatever Redis forgot or never heard of, the tweet goes out; and none is touched that is well."""
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from queue.jobs import connected
+from queue.jobs import Token, connected
 
 import peewee
 import pytest
 
+import holds
 import sweep
 from models import Tweet, User
-from reasons import Reason
+from reasons import Reason, reason
+from tests.jobs_contract.helpers import tokens
 from tests.test_models import AWAY, database_in, end_job, sending
-from times import now_ms
+from times import FOR_EVER, now_ms
 
 HOUR = timedelta(hours=1)
 
@@ -84,17 +86,71 @@ def test_a_tweet_that_its_job_left_behind_is_ended(ada: User, how: str) -> None:
     assert getattr(queue.status(looked_for.job_id), "state", None) == "pending"
 
 
-def test_a_time_that_redis_did_not_hear_of_is_told(ada: User, redis_url: str) -> None:
-    """Moved nearer while Redis was away: the job is moved too."""
-    tweet = ada.tweet("Sooner", at=datetime.now(UTC) + HOUR)
-    queue.connect(AWAY)
-    tweet.edit(at=soon())
-    queue.connect(redis_url)
+def taken() -> Token:
+    """Have a worker take the only job that waits."""
+    return tokens(connected().take("w", 1, full={"post_tweet": 1}))[0]
+
+
+DEEDS: dict[str, Callable[[Tweet], object]] = {
+    "sign-in": lambda tweet: User.sign_in(tweet.user.x_id, "ada", "new", "new"),
+    "send now": Tweet.send_now,
+    "another time": lambda tweet: tweet.edit(at=soon(30)),
+    "another time after a failure": lambda tweet: tweet.edit(at=soon(30)),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("how", ["away", "running"])
+def test_what_redis_did_not_hear_of_is_told(ada: User, redis_url: str, how: str, deed: str) -> None:
+    """It was away, or the job ran, and then went to sleep for as long as the row had said: it goes by the new row."""
+    tweet = ada.tweet("Hello")
+    token = taken()
+    if "failure" in deed:
+        connected().retry("w", token, 0, "X cannot be reached")
+        token = taken()
+    if deed == "sign-in":
+        holds.hold(ada, "waits_for_sign_in", FOR_EVER)
+        tweet.record_waiting(reason("waits_for_sign_in"), FOR_EVER)
+    else:
+        tweet.edit(at=datetime.now(UTC) + 24 * HOUR)
+    sleep = ((tweet.wakes_at or 0) - now_ms()) / 1000
+    if how == "away":
+        connected().snooze("w", token, sleep)
+        queue.connect(AWAY)
+        DEEDS[deed](tweet)
+        queue.connect(redis_url)
+    else:
+        DEEDS[deed](tweet)
+        connected().snooze("w", token, sleep)
 
     assert (swept(), swept()) == ({"moved": 1}, {})
-    job = queue.status(tweet.job_id)
+    job, row = queue.status(tweet.job_id), Tweet.get_by_id(tweet.id)
     assert job is not None
-    assert job.due_at == tweet.due_at
+    assert (job.due_at or 0) <= max(row.wakes_at or 0, now_ms()) < now_ms() + 60_000
+
+
+def test_a_pause_after_a_failure_is_the_queue_s(ada: User) -> None:
+    """A sweep hurries no retry; what sleeps for longer than any retry would is moved."""
+    tweet = ada.tweet("Hello")
+    connected().retry("w", taken(), 20, "X cannot be reached")
+    assert swept() == {}
+    queue.reschedule(tweet.job_id, datetime.now(UTC) + HOUR)
+    assert (swept(), swept()) == ({"moved": 1}, {})
+
+
+def test_a_wait_for_a_sign_in_that_was_there_already_ends(ada: User) -> None:
+    """A worker saw the hold, the person signed in, then the worker wrote down that it waits: nobody would end that."""
+    grace = User.sign_in("1906120902", "grace", "t", "s")
+    holds.hold(grace, "waits_for_sign_in", FOR_EVER)
+    late, waits = ada.tweet("Late"), grace.tweet("Waits")
+    for tweet in (late, waits):
+        tweet.record_waiting(reason("waits_for_sign_in"), FOR_EVER)
+    User.update(held_for="rate_limited", held_until=now_ms() + 60_000).where(User.id == ada.id).execute()
+
+    assert (swept(), swept()) == ({"moved": 1}, {})
+    late, waits = Tweet.get_by_id(late.id), Tweet.get_by_id(waits.id)
+    assert (late.reason, (late.wakes_at or FOR_EVER) <= now_ms()) == (None, True)
+    assert (waits.reason_code, waits.wakes_at) == ("waits_for_sign_in", FOR_EVER)
 
 
 def test_all_are_found_however_many(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
