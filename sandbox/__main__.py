@@ -21,12 +21,18 @@ def main() -> int:
         "--tolerance", type=int, default=oauth.CLOCK_TOLERANCE, metavar="SECONDS",
         help="how old a signature may be (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--repeats", action="store_true", help="publish the same words again, which X does not")
+    parser.add_argument(
+        "--repeats",
+        nargs="*",
+        metavar="HANDLE",
+        help="publish the same words again, which X does not: of all, or of these",
+    )
     options = parser.parse_args()
     accounts.invite(options.accounts)
     oauth.Validator.timestamp_lifetime = options.tolerance
+    repeats = accounts.BY_HANDLE if options.repeats == [] else options.repeats or ()
     try:
-        app = create_app(options.callback, options.data, repeats=options.repeats)
+        app = create_app(options.callback, options.data, repeats=repeats)
     except (OSError, sqlite3.Error) as error:
         print(f"sandbox: cannot keep data in {options.data}: {error}. Choose another --data.", file=sys.stderr)
         return 1

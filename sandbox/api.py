@@ -95,7 +95,9 @@ def post_tweet(call: Call, token: AccessToken) -> Response:
         raise answers.read_only()
     text = _text_to_post(call)
     store, account = call.x.store, token.account
-    if not call.x.repeats and store.said(account, text, since=int(time.time() * 1000) - SAME_WORDS_AGAIN):
+    if account.handle not in call.x.repeats and store.said(
+        account, text, since=int(time.time() * 1000) - SAME_WORDS_AGAIN
+    ):
         raise answers.duplicate()
     tweet = store.add_tweet(account, text)
     call.line["tweet_id"] = str(tweet.id)

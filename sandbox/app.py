@@ -1,6 +1,6 @@
 """Every route of the sandbox, in the order a sign-in, a tweet and a look at the timeline meet them."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -43,10 +43,10 @@ ROUTES = [
 ]
 
 
-def create_app(callbacks: Iterable[str] = (), data: Path | None = None, *, repeats: bool = False) -> Starlette:
+def create_app(callbacks: Iterable[str] = (), data: Path | None = None, *, repeats: Container[str] = ()) -> Starlette:
     """Make an X whose application has these callbacks, to the letter. `data` is a folder to remember in.
 
-    With `repeats` it publishes the same words twice, so that nobody's second sending is hidden.
+    Of the people in `repeats` it publishes the same words twice, so that nobody's second sending is hidden.
     """
     # Only by the names of this machine: a web page elsewhere cannot reach us by giving its own name our address.
     here = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "testserver"])

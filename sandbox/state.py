@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ class Sandbox:
 
     store: Store
     callbacks: tuple[str, ...]
-    repeats: bool = False  # whether the same words may be published again
+    repeats: Container[str] = ()  # whose words are published again when they come again
     faults: Faults = field(default_factory=Faults)
     limits: Limits = field(default_factory=Limits)
     ledger: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LEDGER_LENGTH))

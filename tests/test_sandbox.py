@@ -550,6 +550,17 @@ def test_it_can_be_another_x(tmp_path: Path) -> None:
         assert requests.Session().send(old, timeout=5).status_code == 401
 
 
+def test_only_some_may_repeat_themselves(tmp_path: Path) -> None:
+    """The rule against the same words can be off for those that are named."""
+    with running_sandbox((CALLBACK,), tmp_path, 0, "--repeats", "grace") as other:
+        twice = {
+            name: [tweet(person, other, "Again").status_code for _ in range(2)]
+            for name in ("ada", "grace")
+            if (person := sign_in(other, name))
+        }
+    assert twice == {"ada": [201, 403], "grace": [201, 201]}
+
+
 def test_a_fault_finds_its_calls(ada: OAuth1Session, url: str) -> None:
     """By account, text and path, so many times, oldest first; others pass."""
     grace = sign_in(url, "grace")
