@@ -74,7 +74,7 @@ def _pace(tweet: "Tweet", state: str, waits_until: int | None, now: int) -> int 
     if waits_until and waits_until > now:
         rest = waits_until - now
         return _step(WAITS, rest) or min(rest + SOONEST, 60_000)
-    age = now - tweet.since
+    age = now - ((tweet.sending_at if state == "sending" else None) or tweet.since)
     return _step(STUCK, age) or max(SOONEST, min(age // 4, LATEST))
 
 

@@ -549,6 +549,20 @@ def test_polling_slows_down(ada: User) -> None:
     assert (paces[0], paces[3:]) == (500, [5_000, 30_000, 300_000])
 
 
+def test_what_is_looked_for_slows_down_and_what_is_sent_again_is_fast(ada: User) -> None:
+    """A look that is still to come makes nothing new; a person who sends an old one again wants to see it go."""
+    tweet = sending(ada)
+    tweet.record_look(now_ms() + 60_000)
+    tweet.created_at = tweet.sending_at = now_ms() - 600_000
+    assert models.status(tweet)["poll_after_ms"] == 30_000
+    tweet.record_uncertain(reason("no_look"))
+    Tweet.update(created_at=now_ms() - 7_200_000).execute()
+    again = tweet.send_again()
+    assert models.status(again)["poll_after_ms"] < 1_000
+    again.start_sending()
+    assert models.status(again)["poll_after_ms"] < 1_000
+
+
 @pytest.mark.parametrize("hours", [None, 1, 23.9])
 def test_a_day_is_some_hundred_looks(ada: User, hours: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page left open with a tweet that no worker takes, or that waits: each look when the last one said."""
