@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import alarm
+import holds
+import models
 import settings as configuration
-from models import Tweet
+from models import Tweet, User
 from tests.conftest import Start
 from tests.faults.ledger_worker import ENVIRON
 from tests.servers import ROOT, RedisServer, best_real, die_with_parent, wait_until
-from tests.test_post_tweet import Life, life, sandbox
+from tests.test_post_tweet import Life, asleep, life, sandbox
+from times import FOR_EVER
 
 __all__ = ["life", "sandbox"]  # fixtures
 
@@ -95,3 +98,24 @@ def test_what_is_accepted_while_redis_is_away_goes_out(life: Life, redis_server:
         sent(life, *tweets)
     assert sorted(life.published()) == ["Before", "Meanwhile", "Scheduled"]
     assert len(life.posts()) == 3
+
+
+def test_what_a_person_asks_for_while_redis_is_frozen_is_done(life: Life, redis_server: Start) -> None:
+    """A sign-in, "Send now" and a nearer time: their jobs sleep on, and the next sweep goes by the rows."""
+    server = redis_server(best_real())
+    on(life, server)
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    with crew(life):
+        now, nearer = life.tweet("Now after all", at=hour), life.tweet("Nearer", at=hour)
+        with models.database.connection_context():
+            holds.hold(User.get_by_id(life.user_id), "waits_for_sign_in", FOR_EVER)
+        waits = life.tweet("Waits")
+        wait_until(lambda: life.row(waits).wakes_at == FOR_EVER and asleep(waits))
+        server.pause()
+        with models.database.connection_context():
+            assert Tweet.get_by_id(now.id).send_now() == "changed"
+            assert Tweet.get_by_id(nearer.id).edit(at=datetime.now(UTC) + timedelta(seconds=4)) == "changed"
+        life.sign_in()
+        server.resume()
+        sent(life, now, nearer, waits)
+    assert sorted(life.published()) == ["Nearer", "Now after all", "Waits"]
