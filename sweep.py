@@ -1,7 +1,7 @@
 """The sweep: every half minute one worker looks for tweets that should be on their way and that nothing would wake.
 
 The queue was away when they were accepted, or has forgotten their jobs (flushed, restored from an older copy), or their
-jobs are over and they are not.
+jobs are over and they are not, or sleep for longer than the row says.
 """
 
 import logging
