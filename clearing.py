@@ -6,16 +6,19 @@ vain for an hour, or unknown a second time: uncertain, and the person decides.
 
 import logging
 import queue
+import random
+import time
 
+import holds
 import x_api
 from models import Tweet, Unreadable
 from reasons import reason
 from settings import Settings
-from times import now_ms
+from times import FOR_EVER, now_ms
 
 SLACK = 10_000  # ms that our clock and X's may be apart, and that signing may be before sending
 SOONEST = 2_000  # ms between two looks; the second comes after as long again as the first, and so on
-PAUSE = 60_000  # ms until a look that failed is made again
+PAUSE = 60_000  # ms, the least, until a look that failed is made again
 LOOKING = 3_600_000  # ms; after that we stop
 
 log = logging.getLogger("tweetnow.worker")
@@ -27,29 +30,55 @@ def unknown(settings: Settings, tweet: Tweet) -> None:
 
 
 def clear_up(settings: Settings, tweet: Tweet) -> None:
-    """Look for it. Returns when it is sent, uncertain, or queued to be sent once more; else raises Snooze."""
-    began = tweet.sending_at or tweet.created_at
+    """Look for it. Returns when it is sent, uncertain, or queued to be sent once more; else raises Snooze.
+
+    The next look is written down before this one is made, so that however this one ends (a defect, a time limit, the
+    worker's death) looks have their pauses and come to an end: each may cost money.
+    """
     if (
         tweet.absent_from is None
     ):  # its worker died, or is frozen with a signed request that X takes until it is too old
         tweet.record_unknown((tweet.sending_at or now_ms()) + settings.x_tolerance_seconds * 1000 + SLACK)
-    if tweet.next_attempt_at and tweet.next_attempt_at > now_ms():
-        look_again(tweet, tweet.next_attempt_at)
-    seen_at = now_ms()
-    since = (tweet.unknown_at or began) - SLACK
+    seen_at, planned = now_ms(), tweet.next_attempt_at or 0
+    if planned > seen_at or is_over(tweet, planned):
+        look_again(tweet, planned)
+        return
+    pause = pause_of(settings, tweet)
+    if not tweet.record_look(seen_at + pause):
+        return  # somebody else's now
+    since = (tweet.unknown_at or tweet.sending_at or tweet.created_at) - SLACK
     try:
         found = x_api.find(settings, tweet.user.credentials(), tweet.user.x_id, tweet.text, since)
+    except x_api.TooMany as error:
+        tweet.record_uncertain(error.reason)
     except (x_api.Refused, Unreadable) as error:
-        log.warning(tweet.line("look", why=f"not allowed: {error}"))
-        tweet.record_uncertain(reason("no_look"))
+        not_allowed(tweet, error)
     except x_api.XError as error:
-        log.info(tweet.line("look", why=error))
-        if seen_at > (tweet.absent_from or 0) + LOOKING:
-            tweet.record_uncertain(reason("no_look"))
-        else:
-            look_again(tweet, seen_at + min(PAUSE, settings.absent_seconds * 1000))
+        log.warning(tweet.line("look", why=error))
+        look_again(tweet, now_ms() + (wait_of(error) or pause))
     else:
         conclude(tweet, found, seen_at)
+
+
+def not_allowed(tweet: Tweet, error: x_api.Refused | Unreadable) -> None:
+    """End it: another look would be told the same. A sign-in that is gone holds the person's other tweets, too."""
+    log.warning(tweet.line("look", why=f"not allowed: {error}"))
+    if isinstance(error, x_api.Refused) and error.reason.code == "signed_out":
+        holds.hold(tweet.user, "waits_for_sign_in", FOR_EVER)
+    tweet.record_uncertain(reason("no_look"))
+
+
+def wait_of(error: x_api.XError) -> int | None:
+    """Return for how many ms X or its bill has us wait, as after a post; None when that is up to us."""
+    if isinstance(error, x_api.RateLimited):
+        return int(holds.rate_limit_wait(error.reset, time.time(), random.random()) * 1000)
+    return int(holds.CREDIT_WAIT * 1000) if isinstance(error, x_api.OutOfCredit) else None
+
+
+def pause_of(settings: Settings, tweet: Tweet) -> int:
+    """Return for how many ms we wait after a look that fails: longer and longer, so that some sixteen fill the hour."""
+    waited = now_ms() - (tweet.sending_at or tweet.created_at)
+    return max(min(PAUSE, settings.absent_seconds * 1000), waited // 4)
 
 
 def conclude(tweet: Tweet, found: list[str], seen_at: int) -> None:
@@ -67,6 +96,14 @@ def conclude(tweet: Tweet, found: list[str], seen_at: int) -> None:
 
 
 def look_again(tweet: Tweet, at: int) -> None:
-    """Put the job off until then."""
+    """Put the job off until then; when that is too long after the first look that could have told, stop."""
+    if is_over(tweet, at):
+        tweet.record_uncertain(reason("no_look"))
+        return
     tweet.record_look(at)
     raise queue.Snooze(max(at - now_ms(), 0) / 1000)
+
+
+def is_over(tweet: Tweet, at: int) -> bool:
+    """Whether a look planned for then is one too many. One that is late, since nobody worked, is not."""
+    return bool(tweet.absent_from and at > tweet.absent_from + LOOKING)

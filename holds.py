@@ -8,6 +8,9 @@ from tables import App, Person
 from times import now_ms
 
 TRIAL = 30_000  # ms that one tweet has to find out whether the app may post again
+CREDIT_WAIT = 600.0  # seconds until we ask again whether the app may send
+SHORTEST_WAIT, LONGEST_WAIT = 60.0, 900.0  # seconds, when X says "later" but not when, or names no sensible time
+SENSIBLE_WAIT = 24 * 3600.0  # seconds; the longest of X's limits is a day
 
 
 def hold(user: Person, code: str, until: int) -> None:
@@ -54,3 +57,11 @@ def took(trial_ends: int) -> None:
 def _tries(until: int, trial_ends: int) -> bool:
     """Whether this one goes ahead, of all that see the hold end."""
     return bool(App.update(held_until=trial_ends).where(App.held_until == until).execute())
+
+
+def rate_limit_wait(reset: float | None, now: float, chance: float) -> float:
+    """Return how many seconds to wait, with up to a tenth and five more so that not all come back at once."""
+    wait = SHORTEST_WAIT if reset is None or reset < now - SHORTEST_WAIT else max(reset - now, 1.0)
+    if wait > SENSIBLE_WAIT:
+        wait = LONGEST_WAIT
+    return wait + chance * (wait / 10 + 5)

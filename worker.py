@@ -31,10 +31,7 @@ from reasons import reason
 from settings import Settings
 from times import FOR_EVER, now_ms
 
-CREDIT_WAIT = 600.0  # seconds until we ask again whether the app may send
-SHORTEST_WAIT, LONGEST_WAIT = 60.0, 900.0  # seconds, when X says "later" but not when, or names no sensible time
 SPREAD = 10.0  # seconds over which those come back that waited for the same thing
-SENSIBLE_WAIT = 24 * 3600.0  # seconds; the longest of X's limits is a day
 RECORD_WITHIN, RECORD_PAUSE = 5.0, 0.5  # seconds for a database that is away when a tweet was sent
 
 log = logging.getLogger("tweetnow.worker")
@@ -136,15 +133,15 @@ def record_sent(tweet: models.Tweet, x_tweet_id: str) -> None:
 def not_sent(tweet: models.Tweet, error: x_api.NotSent) -> None:
     """X has nothing of it: try again when X says so, after the operator has acted, or as the queue does on failure."""
     if isinstance(error, x_api.RateLimited):
-        wait = rate_limit_wait(error.reset, time.time(), random.random())
+        wait = holds.rate_limit_wait(error.reset, time.time(), random.random())
         holds.hold(tweet.user, "rate_limited", int((time.time() + wait) * 1000))
         wait_for_x(tweet, error, wait)
     if isinstance(error, x_api.OutOfCredit):
         log.error(
             "X refuses this app as out of credit or over its cap. Nothing is posted until that is mended: console.x.com"
         )
-        holds.hold_app(int((time.time() + CREDIT_WAIT) * 1000))
-        wait_for_x(tweet, error, CREDIT_WAIT)
+        holds.hold_app(int((time.time() + holds.CREDIT_WAIT) * 1000))
+        wait_for_x(tweet, error, holds.CREDIT_WAIT)
     job = queue.current_job()
     if job and job.last_attempt:
         tweet.record_failed(reason("gave_up"))
@@ -157,14 +154,6 @@ def wait_for_x(tweet: models.Tweet, error: x_api.NotSent, seconds: float) -> Non
     """Keep the tweet queued for so long. Uses no attempt."""
     tweet.record_waiting(error.reason, int((time.time() + seconds) * 1000))
     raise queue.Snooze(seconds)
-
-
-def rate_limit_wait(reset: float | None, now: float, chance: float) -> float:
-    """Return how many seconds to wait, with up to a tenth and five more so that not all come back at once."""
-    wait = SHORTEST_WAIT if reset is None or reset < now - SHORTEST_WAIT else max(reset - now, 1.0)
-    if wait > SENSIBLE_WAIT:
-        wait = LONGEST_WAIT
-    return wait + chance * (wait / 10 + 5)
 
 
 def start(environment: Settings) -> None:

@@ -47,40 +47,44 @@ class Unknown(XError):
     """X may have taken it or not. Sending again may publish it twice."""
 
 
+class TooMany(Unknown):
+    """There are too many posts to look through, and there will not be fewer."""
+
+
 def conclude(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """Say what an answer to a post means: return the id of the tweet, or raise NotSent, Refused or Unknown."""
     answer = decoded(body)
     if 200 <= status < 300:
         data = answer.get("data")
         tweet_id = data.get("id") if isinstance(data, dict) else None
-        if status == 201 and isinstance(tweet_id, str) and tweet_id.isascii() and tweet_id.isdigit():
-            return tweet_id
+        if status == 201 and _is_id(tweet_id):
+            return str(tweet_id)
         raise Unknown(reason("no_answer", f"it answered {status} without naming a tweet"))
-    if not 400 <= status < 500:
-        raise Unknown(reason("no_answer", f"it answered {status}"))
-    if status == 402 or _kind(answer) in ("usage-capped", "UsageCapExceeded", "credits", "credits-depleted"):
-        raise OutOfCredit(reason("out_of_credit"))
-    if status == 429:
-        raise RateLimited(reason("rate_limited"), _reset(headers))
-    raise Refused(_refusal(status, answer))
+    raise _objection(status, headers, answer)
 
 
-def posts(status: int, headers: Mapping[str, str], body: bytes) -> tuple[list[dict[str, Any]], str | None]:
-    """Read an answer to a look at a timeline: the posts, and the token of the next page. Raises as `conclude` does."""
+def posts(status: int, headers: Mapping[str, str], body: bytes) -> tuple[list[tuple[str, str]], str | None]:
+    """Read an answer to a look at a timeline: id and text of each post, and the token of the next page.
+
+    Raises as `conclude` does, and Unknown when one thing in it is not as X says: it may be what is looked for.
+    """
     answer = decoded(body)
-    if status == 200 and isinstance(answer.get("meta"), dict):
-        return [post for post in answer.get("data", []) if isinstance(post, dict)], answer["meta"].get("next_token")
-    if status == 429:
-        raise RateLimited(reason("rate_limited"), _reset(headers))
-    if 400 <= status < 500 and status != 402:
-        raise Refused(_refusal(status, answer))
-    raise Unknown(reason("no_answer", f"it answered {status}"))
+    if status != 200:
+        raise _objection(status, headers, answer)
+    try:
+        found = [(post["id"], plain_text(post)) for post in answer.get("data") or ()]
+        token = answer["meta"].get("next_token")
+    except (AttributeError, KeyError, TypeError):
+        raise Unknown(reason("no_answer", "its answer made no sense")) from None
+    if not all(_is_id(x_tweet_id) for x_tweet_id, _ in found) or not isinstance(token, str | None):
+        raise Unknown(reason("no_answer", "its answer made no sense"))
+    return found, token
 
 
-def plain_text(post: dict[str, Any]) -> str:
+def plain_text(post: Mapping[str, Any]) -> str:
     """Return a post's text as it was written: links at their full length, and the three characters X escapes."""
-    text, entities = str(post.get("text")), post.get("entities")
-    for link in entities.get("urls", []) if isinstance(entities, dict) else []:
+    text: str = post["text"]
+    for link in (post.get("entities") or {}).get("urls") or ():
         text = text.replace(link["url"], link["expanded_url"])
     return html.unescape(text)
 
@@ -89,6 +93,21 @@ def same_words(one: str, other: str) -> bool:
     """Whether two texts are one to X, which adds to links their scheme and a slash, and trims white space."""
     one, other = (re.sub(r"https?://|/(?=\s|$)", "", unicodedata.normalize("NFC", text)) for text in (one, other))
     return one.split() == other.split()
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdigit()
+
+
+def _objection(status: int, headers: Mapping[str, str], answer: dict[str, Any]) -> XError:
+    """What an answer means that is none of success."""
+    if not 400 <= status < 500:
+        return Unknown(reason("no_answer", f"it answered {status}"))
+    if status == 402 or _kind(answer) in ("usage-capped", "UsageCapExceeded", "credits", "credits-depleted"):
+        return OutOfCredit(reason("out_of_credit"))
+    if status == 429:
+        return RateLimited(reason("rate_limited"), _reset(headers))
+    return Refused(_refusal(status, answer))
 
 
 def _refusal(status: int, answer: dict[str, Any]) -> Reason:

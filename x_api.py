@@ -5,7 +5,7 @@ It knows neither the database nor the queue, decides nothing about trying again,
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import requests
 from requests_oauthlib import OAuth1, OAuth1Session
 from requests_oauthlib.oauth1_session import TokenRequestDenied
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from reasons import reason
 from settings import Settings
@@ -24,18 +24,19 @@ from x_answers import (
     OutOfCredit,
     RateLimited,
     Refused,
+    TooMany,
     Unknown,
     XError,
     conclude,
     decoded,
     detail_of,
-    plain_text,
     posts,
     same_words,
 )
 
 TIMEOUT = (4.0, 15.0)  # seconds to connect and to wait for a read: together less than a worker has for its last jobs
 LONGEST_ANSWER = 64 * 1024
+LONGEST_PAGE = 4 * 1024 * 1024  # of a timeline: 100 posts, and what their links lead to
 PAGES = 5  # of a timeline
 STALE_AFTER = 5.0  # seconds between signing and sending
 
@@ -46,6 +47,7 @@ __all__ = [
     "RateLimited",
     "Refused",
     "Signed",
+    "TooMany",
     "Unknown",
     "XError",
     "find",
@@ -74,7 +76,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A request to post one tweet, good for one sending soon."""
+    """A request, good for one sending soon."""
 
     request: requests.PreparedRequest
     signed_at: float  # Unix seconds: X compares the timestamp inside with its clock
@@ -105,11 +107,7 @@ def sign_in_finish(settings: Settings, token: str, secret: str, verifier: str) -
 
 def prepare_tweet(settings: Settings, credentials: tuple[str, str], text: str) -> Signed:
     """Sign a tweet. Nothing is sent yet, so that the caller can write down first that it is about to be."""
-    consumer = str(settings.x_consumer_key), str(settings.x_consumer_secret)
-    request = requests.Request(
-        "POST", f"{settings.x_api_url}/2/tweets", json={"text": text}, auth=OAuth1(*consumer, *credentials)
-    )
-    return Signed(request.prepare(), time.time())
+    return _sign(settings, credentials, "POST", "/2/tweets", json={"text": text})
 
 
 def send(signed: Signed) -> str:
@@ -117,59 +115,62 @@ def send(signed: Signed) -> str:
 
     Raises NotSent, Refused or Unknown. What is not known to be one of the first two is Unknown.
     """
-    if abs(time.time() - signed.signed_at) > STALE_AFTER:
-        raise NotSent(reason("unreachable"))  # we were frozen in between: X might meanwhile have got another one
-    end = time.monotonic() + sum(TIMEOUT)
-    try:
-        with (
-            requests.Session() as session,  # a new one has no connection to reuse, and makes no second attempt
-            session.send(signed.request, timeout=TIMEOUT, allow_redirects=False, stream=True) as answer,
-        ):
-            body = bytearray()
-            for byte in answer.iter_content(1):  # a larger piece would wait for all of it, however slowly it drips
-                body += byte
-                if len(body) >= LONGEST_ANSWER or time.monotonic() > end:
-                    break
-    except requests.RequestException as error:
-        if _never_connected(error):
-            raise NotSent(reason("unreachable")) from error
-        raise Unknown(reason("no_answer", type(error).__name__)) from error
-    if answer.status_code == 401 and time.time() - signed.signed_at > STALE_AFTER:
-        raise NotSent(reason("unreachable"))  # on the way too long: X may mean the timestamp, not the person
-    return conclude(answer.status_code, answer.headers, bytes(body))
+    return conclude(*_answer(signed, LONGEST_ANSWER, time.monotonic() + sum(TIMEOUT)))
 
 
 def find(settings: Settings, credentials: tuple[str, str], x_id: str, text: str, since: int) -> list[str]:
     """Return X's ids of the person's tweets with these words, newest first, made since then (milliseconds).
 
-    Raises Refused when we may not look, NotSent or Unknown when that cannot be told now. Costs what X takes for reading
-    the posts of that time, at most PAGES of 100.
+    Raises Refused when we may not look, TooMany when that would not end, NotSent or Unknown when it cannot be told now.
+    Costs what X takes for reading the posts of that time, at most PAGES of 100.
     """
     start = datetime.fromtimestamp(since / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     asked = {"max_results": "100", "start_time": start, "tweet.fields": "entities", "exclude": "retweets"}
-    auth = OAuth1(str(settings.x_consumer_key), str(settings.x_consumer_secret), *credentials)
     found: list[str] = []
-    with requests.Session() as session:
-        for _ in range(PAGES):
-            answer = _get(session, f"{settings.x_api_url}/2/users/{x_id}/tweets", params=asked, auth=auth)
-            page, token = posts(answer.status_code, answer.headers, answer.content)
-            found += [str(post["id"]) for post in page if same_words(plain_text(post), text)]
-            if not token:
-                return found
-            asked["pagination_token"] = token
+    end = time.monotonic() + sum(TIMEOUT)  # for all pages: a worker has other work
+    for _ in range(PAGES):
+        signed = _sign(settings, credentials, "GET", f"/2/users/{x_id}/tweets", params=asked)
+        page, token = posts(*_answer(signed, LONGEST_PAGE, end))
+        found += [x_tweet_id for x_tweet_id, words in page if same_words(words, text)]
+        if not token:
+            return found
+        asked["pagination_token"] = token
     if not found:
-        raise Unknown(reason("no_answer", "there are too many posts to look through"))
+        raise TooMany(reason("no_answer", "there are too many posts to look through"))
     return found
 
 
-def _get(session: requests.Session, url: str, **options: Any) -> requests.Response:
+def _sign(settings: Settings, credentials: tuple[str, str], method: str, path: str, **options: Any) -> Signed:
+    auth = OAuth1(str(settings.x_consumer_key), str(settings.x_consumer_secret), *credentials)
+    return Signed(requests.Request(method, settings.x_api_url + path, auth=auth, **options).prepare(), time.time())
+
+
+def _answer(signed: Signed, longest: int, end: float) -> tuple[int, Mapping[str, str], bytes]:
+    """Send a request; return status, headers and body of the answer, cut off when it is too long or drips too slowly.
+
+    `end` is on the monotonic clock. Raises NotSent when X has nothing of it, Unknown when it may.
+    """
+    if abs(time.time() - signed.signed_at) > STALE_AFTER:
+        raise NotSent(reason("unreachable"))  # we were frozen in between: X might meanwhile have got another one
+    body = bytearray()
     try:
-        return session.get(url, timeout=TIMEOUT, allow_redirects=False, **options)
-    except requests.RequestException as error:
-        raise NotSent(reason("unreachable")) from error
+        with (
+            requests.Session() as session,  # a new one has no connection to reuse, and makes no second attempt
+            session.send(signed.request, timeout=TIMEOUT, allow_redirects=False, stream=True) as answer,
+        ):
+            # What is there: iter_content would wait until a piece is full, however slowly it drips.
+            while len(body) < longest and time.monotonic() < end and (piece := answer.raw.read1(65_536, True)):
+                body += piece
+    except (requests.RequestException, HTTPError) as error:
+        if _never_connected(error):
+            raise NotSent(reason("unreachable")) from error
+        raise Unknown(reason("no_answer", type(error).__name__)) from error
+    if answer.status_code == 401 and time.time() - signed.signed_at > STALE_AFTER:
+        raise NotSent(reason("unreachable"))  # on the way too long: X may mean the timestamp, not the person
+    return answer.status_code, answer.headers, bytes(body)
 
 
-def _never_connected(error: requests.RequestException) -> bool:
+def _never_connected(error: requests.RequestException | HTTPError) -> bool:
     """Whether no connection to X came about (refused, no such name, no answer to connect). All else may have sent."""
     cause = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(cause, NewConnectionError | ConnectTimeoutError)

@@ -281,8 +281,8 @@ def test_429_waits_until_the_reset_and_uses_no_attempt(life: Life) -> None:
 )
 def test_how_long_a_rate_limit_lasts(reset: float | None, least: float, most: float) -> None:
     """Until the reset and never before, with a growing chance of later; a minute to a quarter when X makes no sense."""
-    assert worker.rate_limit_wait(reset, 1_000.0, 0.0) == pytest.approx(least)
-    assert least < worker.rate_limit_wait(reset, 1_000.0, 1.0) <= most
+    assert holds.rate_limit_wait(reset, 1_000.0, 0.0) == pytest.approx(least)
+    assert least < holds.rate_limit_wait(reset, 1_000.0, 1.0) <= most
 
 
 @pytest.mark.parametrize("fault", ["402", "429-usage-cap"])
@@ -292,7 +292,7 @@ def test_out_of_credit_fails_nobody_s_tweet(life: Life, fault: str, caplog: pyte
     life.fault(fault)
     with pytest.raises(queue.Snooze) as snooze:
         worker.post_tweet(tweet.id)
-    assert snooze.value.after == worker.CREDIT_WAIT
+    assert snooze.value.after == holds.CREDIT_WAIT
     body = life.status(tweet)
     assert (body["state"], body["reason"]["code"], body["reason"]["action"]) == (
         "retrying",
@@ -617,7 +617,7 @@ def test_one_rate_limit_holds_all_of_the_account(life: Life) -> None:
 
 def test_one_tweet_tries_whether_the_app_may_post_again(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     """Out of credit holds everybody; after that one goes ahead, and the others follow when X took it."""
-    monkeypatch.setattr(worker, "CREDIT_WAIT", 1.0)
+    monkeypatch.setattr(holds, "CREDIT_WAIT", 1.0)
     monkeypatch.setattr(holds, "TRIAL", 1_000)
     tweets = [life.tweet() for _ in range(6)]
     life.fault("402", count=3)

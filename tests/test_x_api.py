@@ -1,5 +1,6 @@
 """What may be concluded from what X answers: the sandbox, and servers that break the rules of HTTP."""
 
+import gzip
 import json
 import logging
 import socket
@@ -191,11 +192,22 @@ def test_an_unclear_answer_is_unknown_and_asked_for_once(
     assert len(seen) == 1
 
 
-def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
+def look(folder: Path, url: str, text: str = "Hello") -> list[str]:
+    """Look for a text."""
+    return x_api.find(settings_for(folder, url), CREDENTIALS, "17", text, 0)
+
+
+def post_at(folder: Path, url: str) -> object:
+    """Post a text."""
+    return post(settings_for(folder, url))
+
+
+@pytest.mark.parametrize(("ask", "status"), [(post_at, b"201 Created"), (look, b"200 OK")])
+def test_an_endless_answer_is_cut_off(tmp_path: Path, ask: Callable[[Path, str], object], status: bytes) -> None:
     """An answer without an end is read up to a bound, and makes nothing certain."""
 
     def pour(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 201 Created\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 %b\r\n\r\n" % status)
         try:
             while True:
                 connection.sendall(b"x" * 65_536)
@@ -203,17 +215,20 @@ def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
             return
 
     with server(pour) as (url, _), pytest.raises(x_api.Unknown):
-        post(settings_for(tmp_path, url))
+        ask(tmp_path, url)
 
 
-def test_an_answer_that_drips_does_not_hold_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("ask", "status"), [(post_at, b"201 Created"), (look, b"200 OK")])
+def test_an_answer_that_drips_does_not_hold_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Path, str], object], status: bytes
+) -> None:
     """A body that comes byte by byte ends at the time limit of the whole, though no single read takes long."""
     monkeypatch.setattr(x_api, "TIMEOUT", (0.2, 0.3))
     done = threading.Event()
 
     def drip(connection: socket.socket) -> None:
         try:
-            connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 10000\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: 10000\r\n\r\n" % status)
             while not done.wait(0.05):
                 connection.sendall(b" ")
         except OSError:
@@ -221,7 +236,7 @@ def test_an_answer_that_drips_does_not_hold_a_worker(tmp_path: Path, monkeypatch
 
     with server(drip) as (url, _):
         with pytest.raises(x_api.Unknown):
-            post(settings_for(tmp_path, url))
+            ask(tmp_path, url)
         done.set()
 
 
@@ -406,11 +421,6 @@ def timeline(*pages: dict[str, Any]) -> Callable[[socket.socket], object]:
     return serve
 
 
-def look(folder: Path, url: str, text: str = "Hello") -> list[str]:
-    """Look for a text."""
-    return x_api.find(settings_for(folder, url), CREDENTIALS, "17", text, 0)
-
-
 def test_a_look_reads_page_after_page(tmp_path: Path) -> None:
     """With the token of the next one, until there is none."""
     first = {"data": [{"id": "3", "text": "Other"}], "meta": {"next_token": "more"}}
@@ -422,7 +432,7 @@ def test_a_look_reads_page_after_page(tmp_path: Path) -> None:
 def test_a_look_has_a_price_that_is_bounded(tmp_path: Path) -> None:
     """After five pages what was found counts; nothing found says nothing."""
     endless = {"data": [{"id": "3", "text": "Other"}], "meta": {"next_token": "more"}}
-    with server(timeline(endless)) as (url, seen), pytest.raises(x_api.Unknown, match="too many posts"):
+    with server(timeline(endless)) as (url, seen), pytest.raises(x_api.TooMany, match="too many posts"):
         look(tmp_path, url)
     assert len(seen) == x_api.PAGES
     with server(timeline(endless)) as (url, seen):
@@ -433,5 +443,65 @@ def test_a_look_that_gets_no_answer_says_nothing(tmp_path: Path) -> None:
     """Nobody there, or a connection that ends."""
     with pytest.raises(x_api.NotSent):
         look(tmp_path, f"http://127.0.0.1:{free_port()}")
-    with server(lambda _: None) as (url, _), pytest.raises(x_api.NotSent):
+    with server(lambda _: None) as (url, _), pytest.raises(x_api.Unknown):
+        look(tmp_path, url)
+
+
+def test_a_look_reads_a_page_of_any_size_x_has(tmp_path: Path) -> None:
+    """A hundred posts with all that X knows of their links, packed as X packs them."""
+    post = {"id": "3", "text": "Other", "entities": {"urls": [{"url": "a", "expanded_url": "b", "title": "é" * 2000}]}}
+    page = json.dumps({"data": [post] * 99 + [{"id": "2", "text": "Hello"}], "meta": {}}).encode()
+    assert x_api.LONGEST_ANSWER < len(page) < x_api.LONGEST_PAGE
+    with server(says("200 OK", gzip.compress(page), "Content-Encoding: gzip")) as (url, _):
+        assert look(tmp_path, url) == ["2"]
+
+
+@pytest.mark.parametrize("data", ['"meta": {}', '"data": null, "meta": {}', '"data": [], "meta": {"next_token": null}'])
+def test_a_timeline_with_nothing_in_it_is_read(tmp_path: Path, data: str) -> None:
+    """X leaves out what is empty, or does not."""
+    with server(says("200 OK", f"{{{data}}}".encode())) as (url, _):
+        assert look(tmp_path, url) == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        [],
+        {"data": []},
+        {"data": [], "meta": None},
+        {"data": "posts", "meta": {}},
+        {"data": 7, "meta": {}},
+        {"data": [None], "meta": {}},
+        {"data": [{"text": "Hello"}], "meta": {}},
+        {"data": [{"id": 7, "text": "Hello"}], "meta": {}},
+        {"data": [{"id": "../7", "text": "Hello"}], "meta": {}},
+        {"data": [{"id": "7"}], "meta": {}},
+        {"data": [{"id": "7", "text": None}], "meta": {}},
+        {"data": [{"id": "7", "text": "Hello", "entities": "some"}], "meta": {}},
+        {"data": [{"id": "7", "text": "Hello", "entities": {"urls": [{"url": "Hello"}]}}], "meta": {}},
+        {
+            "data": [{"id": "7", "text": "Hello", "entities": {"urls": [{"url": "H", "expanded_url": None}]}}],
+            "meta": {},
+        },
+        {"data": [{"id": "7", "text": "Hello", "entities": {"urls": [None]}}], "meta": {}},
+        {"data": [{"id": "7", "text": "Hello", "entities": {"urls": 7}}], "meta": {}},
+        {"data": [], "meta": {"next_token": {"more": 1}}},
+    ],
+)
+def test_a_timeline_that_surprises_tells_nothing(tmp_path: Path, page: Any) -> None:
+    """What cannot be read may be what is looked for: neither found nor absent."""
+    with server(says("200 OK", json.dumps(page).encode())) as (url, _), pytest.raises(x_api.Unknown, match="no sense"):
+        look(tmp_path, url)
+
+
+def test_a_look_tells_a_limit_from_a_bill(tmp_path: Path) -> None:
+    """As a post does: 429 with its time, 402 and a month's cap, 401."""
+    with server(says("429 Slow", b"{}", "x-rate-limit-reset: 1700000900")) as (url, _):
+        with pytest.raises(x_api.RateLimited) as limited:
+            look(tmp_path, url)
+        assert limited.value.reset == 1700000900
+    for status, body in (("402 Pay", b""), ("429 Slow", b'{"title":"UsageCapExceeded"}')):
+        with server(says(status, body)) as (url, _), pytest.raises(x_api.OutOfCredit):
+            look(tmp_path, url)
+    with server(says("401 Who")) as (url, _), pytest.raises(x_api.Refused, match="signed_out"):
         look(tmp_path, url)

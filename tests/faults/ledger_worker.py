@@ -29,7 +29,7 @@ def hurry() -> None:
     sweep.PERIOD = 2.0
     clearing.SLACK, clearing.SOONEST, clearing.PAUSE, clearing.LOOKING = 1_500, 500, 2_000, 60_000
     holds.TRIAL = 4_000
-    worker.CREDIT_WAIT, worker.SHORTEST_WAIT, worker.LONGEST_WAIT, worker.SPREAD = 3.0, 2.0, 5.0, 0.5
+    holds.CREDIT_WAIT, holds.SHORTEST_WAIT, holds.LONGEST_WAIT, worker.SPREAD = 3.0, 2.0, 5.0, 0.5
     x_api.TIMEOUT = (1.0, 2.0)
 
 
