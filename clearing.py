@@ -8,6 +8,9 @@ import logging
 import queue
 import random
 import time
+from contextlib import suppress
+
+import peewee
 
 import holds
 import x_api
@@ -84,9 +87,11 @@ def pause_of(settings: Settings, tweet: Tweet) -> int:
 def conclude(tweet: Tweet, found: list[str], seen_at: int) -> None:
     """Say what a look that worked means. The same words may have been sent before: that tweet is another row's."""
     absent_from = tweet.absent_from or 0
-    if new := [x_tweet_id for x_tweet_id in found if not Tweet.get_or_none(Tweet.x_tweet_id == x_tweet_id)]:
-        tweet.record_sent(new[-1])
-    elif seen_at < absent_from:
+    for x_tweet_id in reversed(found):
+        with suppress(peewee.IntegrityError):
+            tweet.record_sent(x_tweet_id, seen=True)
+            return
+    if seen_at < absent_from:
         waited = seen_at - (tweet.sending_at or 0)
         look_again(tweet, min(absent_from, seen_at + max(SOONEST, waited)))
     elif tweet.unknowns > 1:

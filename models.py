@@ -115,8 +115,7 @@ class Tweet(Post):
         """Return the person's tweet with this job id, the present one or one from before it was sent again."""
         old = OldJob.select(OldJob.tweet).where(OldJob.job_id == job_id)
         its = cls.select(cls, User).join(User).where((cls.job_id == job_id) | cls.id.in_(old))
-        found: Tweet | None = its.where(cls.user == user).first()
-        return found
+        return its.where(cls.user == user).first()  # type: ignore[no-any-return]
 
     def url(self) -> str | None:
         """Where people see it on X; None until X took it."""
@@ -172,8 +171,10 @@ class Tweet(Post):
         began = {"attempts": self.attempts + 1, "sending_at": now_ms(), "absent_from": None, "next_attempt_at": None}
         return self._change(WAITING, *as_read, due, state="sending", **began)
 
-    def record_sent(self, x_tweet_id: str) -> None:
-        """X has it. A fact: true whatever somebody wrote meanwhile, so nothing is compared."""
+    def record_sent(self, x_tweet_id: str, *, seen: bool = False) -> None:
+        """X has it: a fact, so nothing is compared. Told by X it beats what was `seen`: that may be another row's."""
+        for twin in [] if seen else list(Tweet.select().where(Tweet.x_tweet_id == x_tweet_id, Tweet.id != self.id)):
+            twin._change((), state="uncertain", x_tweet_id=None, **columns(reason("no_answer", "it took one like it")))
         self._change((), state="sent", x_tweet_id=x_tweet_id, sent_at=now_ms(), next_attempt_at=None, **columns(None))
 
     def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
@@ -212,8 +213,7 @@ class Tweet(Post):
 
     def renew_job(self) -> bool:
         """Its job is over and X may have it: give it another one, which looks."""
-        renewed = self._change_job(("sending",), state="sending")
-        if renewed:
+        if renewed := self._change_job(("sending",), state="sending"):
             alarm.wake(self.id, self.job_id, None)
         return renewed
 
@@ -237,8 +237,7 @@ class Tweet(Post):
         """Change the row and its job; the old id goes on to answer."""
         old = self.job_id
         with database.atomic():
-            changed = self._change(states, Tweet.job_id == old, job_id=queue.new_id(), **changes)
-            if changed:
+            if changed := self._change(states, Tweet.job_id == old, job_id=queue.new_id(), **changes):
                 OldJob.create(job_id=old, tweet=self)
         return changed
 

@@ -1,6 +1,7 @@
 """Where rows are kept: SQLite on this machine, or Postgres; and the keys under which X's tokens are kept in them."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import peewee
@@ -46,9 +47,11 @@ def make_tables(*rows: type[Row]) -> None:
     for last in (False, False, True):
         try:
             with database.connection_context(), database.atomic():
-                database.create_tables(rows, safe=True)
                 for row in rows:
-                    _add_columns(row)
+                    if database.table_exists(row._meta.table_name):
+                        _add_columns(row)
+                        _part_twins(row)
+                database.create_tables(rows, safe=True)
             return
         except (peewee.IntegrityError, peewee.ProgrammingError, peewee.OperationalError):
             if last:
@@ -66,6 +69,16 @@ def _add_columns(row: type[Row]) -> None:
         if field.column_name not in have:
             context = database.get_sql_context()
             database.execute_sql(*context.literal(f'ALTER TABLE "{table}" ADD COLUMN ').sql(field.ddl(context)).query())
+
+
+def _part_twins(row: type[Row]) -> None:
+    """Where what came to be unique is there twice, keep the first: an index that cannot be made stops the start."""
+    made = {column for index in database.get_indexes(row._meta.table_name) if index.unique for column in index.columns}
+    key: Any = row._meta.primary_key
+    for field in row._meta.sorted_fields:
+        if field.unique and field.null and field.column_name not in made:
+            first = row.select(peewee.fn.MIN(key)).where(field.is_null(False)).group_by(field)
+            row.update({field: None}).where(field.is_null(False), key.not_in(first)).execute()
 
 
 def away(error: peewee.OperationalError) -> str:

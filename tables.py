@@ -65,7 +65,7 @@ class Post(Row):
     unknowns = peewee.IntegerField(default=0, constraints=ZERO)  # how many of them nobody knows the end of
     unknown_at = peewee.BigIntegerField(null=True)  # when the first of those began
     absent_from = peewee.BigIntegerField(null=True)  # not on the timeline after this: X does not have it
-    x_tweet_id = peewee.CharField(32, null=True)
+    x_tweet_id = peewee.CharField(32, null=True, unique=True)  # two equal tweets are two on X, or one is not there
     next_attempt_at = peewee.BigIntegerField(null=True)  # not before; None: as soon as the queue says
     reason_code = peewee.CharField(32, null=True)
     reason_message = peewee.TextField(null=True)

@@ -1,10 +1,13 @@
 """Looks at the timeline: how many for one tweet, what their answers mean, and what no answer of X can do to them."""
 
 import queue
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
+import peewee
 import pytest
 import requests
 
@@ -16,6 +19,7 @@ import worker
 import x_api
 from models import Tweet, User
 from reasons import reason
+from tables import App
 from tests.servers import wait_until
 from tests.test_post_tweet import Life, life, sandbox, working
 from times import FOR_EVER, now_ms
@@ -177,7 +181,7 @@ def test_a_look_out_of_credit_waits_as_a_post_does(life: Life) -> None:
     with pytest.raises(queue.Snooze) as snooze:
         clearing.clear_up(worker.settings, tweet)
     assert snooze.value.after == pytest.approx(holds.CREDIT_WAIT, abs=1)
-    assert holds.held(User.get_by_id(life.user_id)) is None
+    assert not App.select().where(App.held_until > 0).count()
     assert life.row(tweet).state == "sending"
 
 
@@ -216,3 +220,43 @@ def test_an_answer_that_surprises_ends(life: Life, monkeypatch: pytest.MonkeyPat
         wait_until(lambda: queue.is_complete(tweet.job_id))
     assert 2 <= len(asked) <= 5
     assert life.row(tweet).job_id == tweet.job_id
+
+
+# Two with the same words ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_once_is_one_row_s(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two equal tweets find the same one at the same moment: one has it, the other goes on looking."""
+    first, second = lost(life, "The same words"), lost(life, "The same words")
+    both = threading.Barrier(2)
+
+    def find(*_: object) -> list[str]:
+        both.wait(10)
+        return ["17"]
+
+    monkeypatch.setattr(x_api, "find", find)
+
+    def look(tweet: Tweet) -> None:
+        with models.database.connection_context(), suppress(queue.Snooze):
+            clearing.clear_up(worker.settings, Tweet.get_by_id(tweet.id))
+
+    threads = [threading.Thread(target=look, args=(tweet,)) for tweet in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    rows = sorted((life.row(tweet).state, life.row(tweet).x_tweet_id) for tweet in (first, second))
+    assert rows == [("sending", None), ("sent", "17")]
+
+
+def test_x_s_word_beats_a_look(life: Life) -> None:
+    """The other row's answer arrives late: that was the one on the timeline, and of this nobody knows."""
+    early, late = lost(life, "The same words"), lost(life, "The same words")
+    early.record_sent("17", seen=True)
+    late.record_sent("17")
+    assert (life.row(late).state, life.row(late).x_tweet_id) == ("sent", "17")
+    row = life.row(early)
+    assert (row.state, row.x_tweet_id, row.reason_code) == ("uncertain", None, "no_answer")
+    assert "it took one like it" in str(row.reason_message)
+    with pytest.raises(peewee.IntegrityError):
+        early.record_sent("17", seen=True)

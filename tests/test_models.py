@@ -524,6 +524,21 @@ def test_a_database_of_an_older_version_gets_its_columns(ada: User) -> None:
     assert User.get_by_id(ada.id).held_until == 0
 
 
+def test_in_a_database_of_an_older_version_one_row_keeps_what_two_claim(ada: User) -> None:
+    """What X has once is the first one's; the index is made, and start after start changes nothing more."""
+    models.database.execute_sql("DROP INDEX tweet_x_tweet_id")
+    first, second, other = (ada.tweet("Twin") for _ in range(3))
+    for tweet, x_tweet_id in ((first, "17"), (second, "17"), (other, "18")):
+        Tweet.update(state="sent", x_tweet_id=x_tweet_id).where(Tweet.id == tweet.id).execute()
+    with ThreadPoolExecutor(1) as thread:
+        for _ in range(2):
+            thread.submit(models.create_tables).result()
+    found = [Tweet.get_by_id(tweet.id).x_tweet_id for tweet in (first, second, other)]
+    assert found == ["17", None, "18"]
+    with pytest.raises(peewee.IntegrityError):
+        Tweet.update(x_tweet_id="17").where(Tweet.id == second.id).execute()
+
+
 def test_a_row_that_went_on_since_it_was_read_is_believed(
     ada: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
