@@ -84,6 +84,9 @@ class Queue(Collector):
         yield GaugeMetricFamily("tweetnow_healthy", "Whether /healthz answers 200.", not problems)
         yield GaugeMetricFamily("tweetnow_database_up", "Whether the database answers.", "database" not in problems)
         yield GaugeMetricFamily("tweetnow_queue_up", "Whether Redis answers, with sense.", found.view is not None)
+        if rows := found.rows:
+            yield GaugeMetricFamily("tweetnow_tweets_late", "Tweets that should be out for over a minute.", rows.late)
+            yield GaugeMetricFamily("tweetnow_tweets_due", "Those, and tweets due within 60 seconds.", rows.due)
         if view := found.view:
             waits, lists = dict(health.waiting(view)), view.pending
             yield family("pending", "Jobs that wait.", "list", lists)

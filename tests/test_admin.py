@@ -477,10 +477,70 @@ def test_a_scaler_finds_its_figures(site: Site, jobs: JobQueue) -> None:
     enqueue(jobs, "a", "b")
     jobs.enqueue_in(30, "post_tweet", 1)
     jobs.enqueue_in(90, "post_tweet", 1)
+    tweet(site.person())
     body = healthy(site)[2]
     assert 0 <= body.pop("oldest_pending_s") < 5
-    figures = {"ready": 2, "due_within_60_s": 1, "busy": 3, "workers": 1, "paused": {}}
+    figures = {"ready": 3, "due_within_60_s": 1, "busy": 3, "workers": 1, "paused": {}}
+    figures |= {"tweets_due": 1, "tweets_late": 0}
     assert body == {"ok": True, "problems": []} | figures
+
+
+def since(job_id: str, seconds: float, **columns: Any) -> None:
+    """Have a tweet accepted, or due, so long ago."""
+    with models.database.connection_context():
+        fields = {"created_at": now_ms() - seconds * 1000} | columns
+        models.Tweet.update(**fields).where(models.Tweet.job_id == job_id).execute()
+
+
+@pytest.mark.parametrize(("seconds", "codes"), [(50, []), (70, ["tweets_late"])])
+def test_a_late_tweet_is_a_reason_whatever_redis_knows(
+    site: Site, jobs: JobQueue, seconds: int, codes: list[str]
+) -> None:
+    """Redis was flushed: its queue is empty and well, and a tweet lies in the database."""
+    ada = site.person()
+    since(tweet(ada)["job_id"], seconds)
+    jobs.redis.flushall()
+    assert healthy(site)[:2] == (503, ["no_worker", *codes])
+    alive(jobs)
+    status, found, body = healthy(site)
+    assert (status, found, body["tweets_late"]) == (503 if codes else 200, codes, len(codes))
+    assert ("1 tweet is late" in look(ada)) == bool(codes)
+    assert scrape(site)["tweetnow_tweets_late"] == len(codes)
+    with redis_away(site):
+        assert healthy(site)[1] == ["redis", *codes]
+
+
+def test_a_tweet_that_has_to_wait_is_not_late(site: Site, jobs: JobQueue) -> None:
+    """For its time, for X, just being sent, or at an end. Nobody is needed for those."""
+    ada, now = site.person(), now_ms()
+    waiting: list[dict[str, Any]] = [
+        {"state": "scheduled", "due_at": now + 300_000},
+        {"state": "queued", "next_attempt_at": now + 300_000},
+        {"state": "sending", "next_attempt_at": now + 300_000, "sending_at": now - 300_000},
+        *({"state": state} for state in ("sent", "failed", "uncertain", "cancelled", "missed")),
+    ]
+    for columns in waiting:
+        since(tweet(ada)["job_id"], 3600, **columns)
+    jobs.redis.flushall()
+    assert healthy(site)[:2] == (200, [])
+    moments = ("due_at", "next_attempt_at", "sending_at")
+    for moment in moments:  # a moment ago
+        since(tweet(ada)["job_id"], 3600, **{"state": "queued", moment: now})
+    alive(jobs)
+    assert healthy(site)[:2] == (200, [])
+    for moment in moments:
+        since(tweet(ada)["job_id"], 3600, **{"state": "sending", moment: now - 70_000})
+    assert healthy(site)[1] == ["tweets_late"]
+    assert healthy(site)[2]["tweets_late"] == 3
+
+
+def test_tweets_in_a_paused_list_need_no_worker(site: Site, jobs: JobQueue) -> None:
+    """Until they are late."""
+    jobs.pause("default")
+    job_id = tweet(site.person())["job_id"]
+    assert healthy(site)[:2] == (200, [])
+    since(job_id, 70)
+    assert healthy(site)[:2] == (503, ["tweets_late"])
 
 
 def test_an_app_without_credit_is_a_reason(site: Site) -> None:
