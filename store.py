@@ -1,5 +1,6 @@
 """Where rows are kept: SQLite on this machine, or Postgres; and the keys under which X's tokens are kept in them."""
 
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from settings import Settings
 
 # Busy first: a second process that starts while the first one turns on the write-ahead log has to wait for it.
 PRAGMAS = (("busy_timeout", 5000), ("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1))
+
+logging.getLogger("peewee").setLevel(logging.INFO)  # at DEBUG it writes what is stored, whatever level the program asks
 
 database = peewee.DatabaseProxy()
 _vault: list[MultiFernet] = []
