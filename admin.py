@@ -29,6 +29,7 @@ from starlette.routing import Route
 import chart
 import guard
 import health
+import looks
 import metrics
 import models
 import pages
@@ -118,6 +119,7 @@ def inside(jobs: JobQueue, view: Overview) -> dict[str, Any]:
         "crew": report.workers(jobs),
         "charts": [chart.draw(hour, minute, HOUR[1]), chart.draw([*earlier(jobs, minute), *hour], minute, DAY[1])],
         "tweets": tweets_of(job.id for jobs in found.values() for job in jobs),
+        "unfinished": looks.UNFINISHED,
     }
 
 
@@ -128,10 +130,9 @@ def earlier(jobs: JobQueue, minute: int) -> list[dict[str, int]]:
 
 
 def tweets_of(job_ids: Iterable[str]) -> dict[str, Tweet]:
-    """The tweets of these jobs; none when the database is away."""
-    ids = [job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)]
+    """The tweets whose jobs these are, or were; none when the database is away."""
     with suppress(peewee.PeeweeException), models.database.connection_context():
-        return {tweet.job_id: tweet for tweet in Tweet.select().where(Tweet.job_id.in_(ids))}
+        return looks.tweets_of(job_id for job_id in job_ids if JOB_ID.fullmatch(job_id))
     return {}
 
 
