@@ -3,10 +3,13 @@
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile
+# What runs each branch of models.py, x_api.py and web.py in its own process.
+MEASURED := $(patsubst %,tests/test_%.py,clearing models post_tweet web x_api)
 
 .DELETE_ON_ERROR:  # an environment half made is made again
 
-.PHONY: help run test check audit faults bench figures console clean
+.PHONY: help run test check coverage audit faults bench figures console clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1 | /p' Makefile | awk -F' [|] ' '{ printf "%-14s%s\n", $$1, $$2 }'
@@ -15,13 +18,17 @@ run: .venv/run.stamp  ## start everything on http://127.0.0.1:8000 (or PORT); Ct
 	@$(PY) local.py
 
 test: .venv/dev.stamp .venv/redis62/redis-server  ## run all tests, on real Redis servers too
-	@$(PY) -m pytest -n 2 --dist loadfile
+	@$(PYTEST)
 
-check: .venv/dev.stamp .venv/redis62/redis-server  ## format, lint, types, then all tests: what CI runs
+check: .venv/dev.stamp .venv/redis62/redis-server  ## format, lint, types, then all tests, measured as by coverage: what CI runs
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
-	@$(PY) -m pytest -n 2 --dist loadfile
+	@$(PYTEST) $(MEASURED) --cov
+	@$(PYTEST) $(MEASURED:%=--ignore=%)
+
+coverage: .venv/dev.stamp .venv/redis62/redis-server  ## which branches of models.py, x_api.py and web.py no test takes: none may be left
+	@$(PYTEST) $(MEASURED) --cov
 
 audit: .venv/dev.stamp .venv/audit.stamp  ## ask pypi.org whether a package that we install has a known hole
 	@$(PY) tests/audit.py .venv/audit/bin/python "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"

@@ -781,6 +781,14 @@ def test_other_sites_cannot_act_for_a_person(site: Site, headers: dict[str, str]
     assert "@ada" in ada.get("/", headers=headers).text
 
 
+def test_a_request_that_names_two_lengths_is_refused(site: Site) -> None:
+    """Before anything of it is read, and whoever sends it is told to hang up."""
+    lengths = {"Content-Length": "2", "Transfer-Encoding": "chunked"}
+    answer = site.browser().post("/login", content=b"{}", headers=lengths)
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
+    assert "names its length in two ways" in answer.text
+
+
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Origin": HOME}], ids=str)
 def test_our_own_page_and_programs_may_act(site: Site, headers: dict[str, str]) -> None:
     """The same request from our page, or from no browser at all, is taken."""
@@ -930,6 +938,59 @@ def test_a_port_in_use_is_one_clear_line(redis_server: Any, tmp_path: Path) -> N
     assert done.stderr.count("\n") == 1
     assert f"port {taken.port} is in use" in done.stderr
     assert "PORT=" in done.stderr
+
+
+def test_main_serves_the_app_on_its_port(
+    redis_url: str, x: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the settings name is what listens, and the app behind it is whole."""
+    served: list[tuple[Any, socket.socket]] = []
+    found = configure(redis_url, x, tmp_path, PORT=str(free_port()))
+    monkeypatch.setattr(settings, "load", lambda: found)
+    monkeypatch.setattr(server, "serve", lambda app, listener: served.append((app, listener)))
+    web.main()
+    [(app, listener)] = served
+    with listener:
+        assert listener.getsockname() == ("127.0.0.1", app.state.settings.port)
+    assert Site(app, x).browser().get("/livez").text == "ok"
+
+
+def test_main_without_its_database_ends_with_one_line(x: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not answer, and where to look; nothing is served."""
+    given = {"DATABASE_URL": "postgres://me:hush@127.0.0.1:1/tweets", "PORT": str(free_port())}
+    found = configure("redis://127.0.0.1:1/0", x, tmp_path, **given)
+    monkeypatch.setattr(settings, "load", lambda: found)
+    monkeypatch.setattr(server, "listen", lambda host, port: None)
+    monkeypatch.setattr(server, "serve", lambda app, listener: pytest.fail("it serves"))
+    with pytest.raises(SystemExit, match=r"the database does not answer .* DATABASE_URL"):
+        web.main()
+
+
+def test_the_app_is_made_when_it_is_asked_for(
+    redis_url: str, x: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`uvicorn web:app`: once, and no other name is made up."""
+    found = configure(redis_url, x, tmp_path)
+    monkeypatch.setattr(settings, "load", lambda: found)
+    monkeypatch.setitem(vars(web), "app", None)  # what is made is gone with the test
+    del web.app
+    app = web.app
+    assert web.app is app
+    assert Site(app, x).browser().get("/livez").text == "ok"
+    with pytest.raises(AttributeError, match="no attribute 'application'"):
+        _ = web.application
+
+
+def test_too_many_tweets_are_refused_with_what_was_typed(redis_url: str, x: str, tmp_path: Path) -> None:
+    """429 and when to try again, for people in the form, for programs as a code; nothing is stored."""
+    ada = Site(web.create_app(configure(redis_url, x, tmp_path, POSTS_PER_MINUTE="1")), x).person()
+    tweet(ada, "The first")
+    page, program = (ada.post("/tweets", headers=headers, data={"status": "The second"}) for headers in (PAGE, {}))
+    assert (page.status_code, program.status_code) == (429, 429)
+    assert "The second</textarea>" in page.text
+    assert program.json()["error"]["code"] == "too_many_posts"
+    assert 1 <= int(program.headers["retry-after"]) <= 60
+    assert rows() == 1
 
 
 def test_the_last_port_has_no_higher_neighbour() -> None:
