@@ -4,7 +4,6 @@ It changes nothing, but for a tweet whose job is over: nobody would touch that a
 """
 
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from reasons import reason
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 SOONEST, LATEST = 500, 5_000  # ms between two looks at a tweet that is on its way
 STUCK = ((3_600_000, 300_000), (300_000, 30_000))  # on its way for longer than this: every so many ms
-WAITS = ((10_800_000, 3_600_000), (360_000, 300_000))  # still to wait for longer than this: likewise
+LONGEST_WAIT = 3_600_000  # ms between two looks at a tweet whose time is known
 WAITING = ("scheduled", "queued", "retrying")
 JOB_ENDS = ("done", "dead", "cancelled")
 
@@ -67,17 +66,14 @@ def _state(tweet: "Tweet", job: "Job | None", now: int) -> str:
 def _pace(tweet: "Tweet", state: str, waits_until: int | None, now: int) -> int | None:
     """When to look again: soon after something is due, then slower and slower; None at an end.
 
-    A page that is left open for a day asks some hundred times for a tweet, whatever becomes of it.
+    A page that is left open for a day asks some hundred times for a tweet, whatever becomes of it, and some ten times
+    for one that waits for its time: many may.
     """
     if state not in (*WAITING, "sending"):
         return None
     if waits_until and waits_until > now:
-        rest = waits_until - now
-        return _step(WAITS, rest) or min(rest + SOONEST, 60_000)
+        return min(waits_until - now + SOONEST, LONGEST_WAIT)
     age = now - ((tweet.sending_at if state == "sending" else None) or tweet.since)
-    return _step(STUCK, age) or max(SOONEST, min(age // 4, LATEST))
-
-
-def _step(steps: Iterable[tuple[int, int]], ms: int) -> int | None:
-    """In steps, so that an answer stays the same, and is not sent again, while nothing happens."""
-    return next((pause for longer, pause in steps if ms > longer), None)
+    # In steps, so that an answer stays the same, and is not sent again, while nothing happens.
+    slow = next((pause for longer, pause in STUCK if age > longer), None)
+    return slow or max(SOONEST, min(age // 4, LATEST))

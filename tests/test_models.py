@@ -590,6 +590,22 @@ def test_a_day_is_some_hundred_looks(ada: User, hours: float | None, monkeypatch
     assert looks < 600
 
 
+def test_fifty_that_wait_over_the_day_are_under_two_thousand_looks(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One at its time or in an hour, whichever is first, then a few until it is out, which is told within a second."""
+    began = now = now_ms()
+    monkeypatch.setattr(tweet_status, "now_ms", lambda: now)
+    looks = 0
+    for number in range(50):
+        now = began
+        due = began + (number + 1) * 1_700_000
+        tweet = ada.tweet("Later", at=due / 1000)
+        while now < due + 5_000:
+            now += (pause := models.status(tweet)["poll_after_ms"])
+            looks += 1
+            assert now - pause >= due or now <= due + 1_000
+    assert looks < 1_200
+
+
 def test_a_form_sent_twice_at_once_is_one_tweet(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever finds the key taken only when storing gets the tweet that took it."""
     first, look = ada.tweet("Hello", key="same"), User._with_key
