@@ -50,8 +50,12 @@ IN_WORDS = {  # what Starlette says in two
 SEND_OBJECT = 'send an object like {"status": "Hi"}.'
 REUSED = (
     "This form has sent a tweet already, with other words or another time, and it was accepted. To send this as well "
-    "press the button once more (programs: use a new key)."
+    "press the button once more."
 )
+HINTS = {  # for programs alone
+    "comes_twice": "Add fold: 0 is the first time, 1 the second.",
+    "key_reused": "Use a new key for each tweet.",
+}
 # Which field a code of BadTweet is about; the others are about the text.
 FIELDS = dict.fromkeys(("past", "too_far", "bad_time", "no_such_time", "comes_twice"), "at") | {
     "bad_zone": "tz",
@@ -164,6 +168,7 @@ def show_trouble(request: Request, trouble: Trouble, **more: Any) -> Response:
     if wants_page(request):
         return render(request, "error.html", trouble.status, trouble.headers, error=trouble)
     error = {"code": trouble.code, "message": trouble.message, "field": trouble.field}
+    error |= {"hint": HINTS[trouble.code]} if trouble.code in HINTS else {}
     return JSONResponse({"error": error} | more, trouble.status, trouble.headers)
 
 

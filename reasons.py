@@ -88,7 +88,7 @@ class Reason:
 def reason(code: str, detail: str = "") -> Reason:
     """Return the reason of a code, with a detail in X's words where its sentence has a place for one."""
     message, action = TABLE[code]
-    detail = " ".join(detail.split())
+    detail = " ".join(detail.split()).removesuffix(".")  # the sentence around it has its own
     if len(detail) > LONGEST_DETAIL:
         detail = detail[: LONGEST_DETAIL - 1] + "…"
     return Reason(code, message.replace("{detail}", detail or "no details"), action)

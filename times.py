@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from reasons import BadTweet
@@ -19,12 +19,14 @@ def now_ms() -> int:
 
 def due_ms(at: datetime | float, now: int) -> int:
     """Return when a tweet is due. TypeError for what is no moment, BadTweet for one that is past or too far away."""
-    at = _seconds(at)
-    if not now - GRACE <= at * 1000:  # also what is not a number
-        raise BadTweet("past", f"{_shown(at)} is past: it is {_shown(now / 1000)} now. Choose a later time.")
-    if at * 1000 > now + FARTHEST:
-        raise BadTweet("too_far", f"{_shown(at)} is too far away: choose a time within a year of {_shown(now / 1000)}.")
-    return round(at * 1000)
+    seconds, zone = _seconds(at), at.tzinfo if isinstance(at, datetime) else UTC
+    if not now - GRACE <= seconds * 1000:  # also what is not a number
+        words = f"{_shown(seconds, zone)} is past: it is {_shown(now / 1000, zone)} now. Choose a later time."
+        raise BadTweet("past", words)
+    if seconds * 1000 > now + FARTHEST:
+        words = f"{_shown(seconds, zone)} is too far away: choose a time within a year of {_shown(now / 1000, zone)}."
+        raise BadTweet("too_far", words)
+    return round(seconds * 1000)
 
 
 def is_at(due_at: int | None, at: datetime | float | None) -> bool:
@@ -44,11 +46,14 @@ def _seconds(at: datetime | float) -> float:
     return at
 
 
-def _shown(seconds: float) -> str:
+def _shown(seconds: float, zone: tzinfo | None) -> str:
+    """As the clocks of its zone show it, which is how it was typed."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        moment = datetime.fromtimestamp(seconds, zone)
     except (ValueError, OverflowError, OSError):
         return f"the time {seconds}"
+    clock = f"{moment:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
+    return f"{clock} UTC" if zone is UTC or str(zone) == "UTC" else f"{clock} in {zone}".replace("_", " ")
 
 
 def resolve_time(local: str, zone: str, fold: str = "") -> datetime:
@@ -73,7 +78,7 @@ def resolve_time(local: str, zone: str, fold: str = "") -> datetime:
     first, second = _offsets(moment)
     if first != second and fold not in ("0", "1"):
         when = f"{moment:%H:%M} comes twice on {moment:%Y-%m-%d} in {zone}, at UTC{first} and again at UTC{second}"
-        raise BadTweet("comes_twice", f"{when}: say which is meant (programs: fold 0 or 1).")
+        raise BadTweet("comes_twice", f"{when}: say which is meant.")
     return moment
 
 

@@ -358,6 +358,20 @@ def test_what_cannot_be_tweeted_is_explained_and_kept(
     assert rows() == 0
 
 
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [({"status": "Hi", "at": "2027-10-31T02:30", "tz": "Europe/Berlin"}, "fold"), ({"key": "k"}, "key")],
+)
+def test_what_is_for_programs_is_told_to_programs(site: Site, fields: dict[str, str], word: str) -> None:
+    """A field of the JSON of its own; the message, which people read, has nothing of it."""
+    ada = site.person()
+    tweet(ada, "Before", key="k")
+    error = ada.post("/tweets", data={"status": "Hi", **fields}).json()["error"]
+    assert word in error["hint"]
+    assert "program" not in error["message"]
+    assert error["hint"] not in ada.post("/tweets", data={"status": "Hi", **fields}, headers=PAGE).text
+
+
 def test_a_time_that_was_refused_stays_in_the_form(site: Site) -> None:
     """Date, time and zone are still chosen when the text comes back."""
     fields = {"status": "Hi", "at": "2027-03-28T02:30", "tz": "Europe/Berlin"}
@@ -535,6 +549,14 @@ def test_a_failure_is_told_with_its_reason_and_remedy(site: Site) -> None:
     page = ada.get("/").text
     assert told["reason"]["message"].replace("'", "&#39;") in page
     assert re.search(r'data-for="sign_in">', page)
+
+
+def test_x_s_words_end_where_our_sentence_does() -> None:
+    """One full stop, not two around a quotation mark."""
+    assert (
+        '"You are not permitted to do this". Look'
+        in reason("not_permitted", "You are not permitted to do this.").message
+    )
 
 
 def test_html_in_x_s_words_stays_text(site: Site) -> None:
