@@ -3,6 +3,7 @@
 import queue
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from queue import Job, report
 from queue.jobs import connected
 from typing import Any
@@ -11,35 +12,72 @@ import models
 from models import Tweet
 
 LATER = "You may close this page meanwhile."
-# Of a state, or of a reason to wait: its name, what leads to its time, and a hint where there is no reason.
+# Of a state, or of a reason to wait: its name, what leads to its time, and a hint where there is no reason. While a
+# tweet is not at an end there is a hint: it keeps the room for what may go wrong.
 WORDS = {
     "scheduled": ("Scheduled", "for", "It goes out by itself."),
-    "queued": ("Queued", "", f"It goes out in a moment. {LATER}"),
-    "sending": ("Sending", "", f"X is taking it. {LATER}"),
-    "retrying": ("Retrying", "at", ""),
+    "queued": ("Queued", "since", f"It goes out in a moment. {LATER}"),
+    "sending": ("Sending", "since", f"X is taking it. {LATER}"),
+    "retrying": ("Retrying", "at", "It is tried again by itself."),
     "rate_limited": ("Waiting", "until", ""),
-    "out_of_credit": ("Waiting", "until", ""),
+    "out_of_credit": ("Waiting", "next look at", ""),
     "waits_for_sign_in": ("Waiting", "until", ""),
-    "sent": ("Sent", "", "It is on X for everybody to see."),
-    "failed": ("Failed", "", ""),
-    "uncertain": ("Uncertain", "", ""),
-    "cancelled": ("Cancelled", "", ""),
-    "missed": ("Missed", "", ""),
+    "sent": ("Sent", "at", "It is on X for everybody to see."),
+    "failed": ("Failed", "tried at", ""),
+    "uncertain": ("Uncertain", "tried at", ""),
+    "cancelled": ("Cancelled", "written", ""),
+    "missed": ("Missed", "was due", ""),
 }
-EDITABLE = ("scheduled", "retrying")  # queued as well, but only for a moment
-AGAIN = ("failed", "missed", "uncertain")  # what a person may send again
-REUSABLE = ("failed", "missed", "cancelled")  # whose text may go back into the composer
+# What a person can do to a tweet in a state, as the classes of the buttons, and what each action of a reason is here.
+DEEDS: dict[str, tuple[str, ...]] = {
+    "scheduled": ("edit", "now", "cancel"),
+    "queued": ("cancel",),
+    "sending": (),
+    "retrying": ("edit", "cancel"),  # queued can be edited as well, but only for a moment
+    "sent": ("there",),
+    "failed": ("again", "reuse"),
+    "uncertain": ("profile", "found", "again"),
+    "cancelled": ("reuse",),
+    "missed": ("again", "reuse"),
+}
+ALL_DEEDS = ("sign_in", "edit", "now", "profile", "found", "again", "reuse", "there", "cancel")
+REMEDY = {"sign_in": "sign_in", "open_profile": "profile", "edit": "reuse", "send_again": "again"}
+REUSABLE = tuple(state for state, names in DEEDS.items() if "reuse" in names)  # whose words may be sent anew
 BLANK = {
     "job_id": "", "state": "queued", "time": None, "text": "", "reason": None, "tweet_url": None, "attempt": 0,
+    "deeds": (), "due_at": None,
 }  # fmt: skip
 
 
 def facts(tweet: Tweet, job: Job | None = None) -> dict[str, Any]:
     """Everything the page shows of a tweet; also the body of /status. `time` is None while nobody knows it."""
     body = models.status(tweet, job)
-    times = {"scheduled": tweet.due_at, "retrying": body["next_attempt_at"], "sent": tweet.sent_at}
-    time = times.get(body["state"], tweet.created_at)
-    return body | {"status_url": f"/status/{tweet.job_id}", "text": tweet.text, "time": time}
+    state = body["state"]
+    time = {
+        "scheduled": tweet.due_at,
+        "queued": max(tweet.created_at, tweet.due_at or 0),
+        "retrying": body["next_attempt_at"],
+        "sent": tweet.sent_at,
+        "cancelled": tweet.created_at,
+        "missed": tweet.due_at,
+    }.get(state, tweet.sending_at)
+    more = {"text": tweet.text, "time": time, "deeds": deeds(state, body["reason"])}
+    return body | {"status_url": f"/status/{tweet.job_id}", **more}
+
+
+def deeds(state: str, why: dict[str, Any] | None) -> tuple[str, ...]:
+    """What the person can do, what helps most first. The same words again are not offered where X refused them."""
+    code, action = (why["code"], why["action"]) if why else (None, None)
+    first = "sign_in" if code == "app_refused" else REMEDY.get(action or "")
+    others = [name for name in DEEDS[state] if name != first and not (name == "again" and action == "edit")]
+    return (first, *others) if first else tuple(others)
+
+
+def form(tweet: Tweet) -> dict[str, str]:
+    """What stands in the form that edits a tweet: its words, and when it is due."""
+    due = tweet.due_at if tweet.state == "scheduled" else None
+    clock = f"{datetime.fromtimestamp(due / 1000, UTC):%Y-%m-%dT%H:%M:%S}".removesuffix(":00") if due else ""
+    return {"status": tweet.text, "at": clock, "tz": "UTC"}
 
 
 def told(tweets: Sequence[Tweet]) -> list[dict[str, Any]]:

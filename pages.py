@@ -26,7 +26,7 @@ import tweet_text
 from models import BadTweet, User
 
 log = logging.getLogger("tweetnow.web")
-RECENT, UPCOMING = 20, 100  # cards on the page
+RECENT, UPCOMING = 20, 100  # cards on the page at most
 LARGEST_KEPT = 2500  # bytes of the session's cookie for what was typed: browsers drop a cookie over 4,096
 REGIONS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 ZONES = ("UTC", *sorted(zone for zone in zoneinfo.available_timezones() if zone.split("/")[0] in REGIONS))
@@ -149,14 +149,15 @@ def show_home(
     What was typed, and the trouble with it, are the composer's, or those of the tweet with the job id `edited`.
     """
     status, headers = (trouble.status, trouble.headers) if trouble else (200, {})
-    editing = {**(fields or {}), "job_id": edited, "trouble": trouble} if edited else None
+    form = {"at": "", "tz": "UTC", **(fields or {})}
+    editing: dict[str, Any] | None = {**form, "job_id": edited, "trouble": trouble} if edited else None
     fields, trouble = (None, None) if edited else (fields, trouble)
     context = {"error": trouble, "editing": editing, "notice": request.session.pop("notice", None)}
     if user is None:
         draft = typed(fields or request.session.get("kept", {}))
         return render(request, "welcome.html", status, headers, **context, draft=draft, fits=fits(draft))
     draft = {"status": "", "at": "", "tz": "UTC"} | request.session.pop("kept", {}) | dict(fields or {})
-    upcoming, recent = cards.told(user.upcoming(UPCOMING)), cards.told(user.recent(RECENT))
+    upcoming, recent = cards.told(user.upcoming(UPCOMING + 1)), cards.told(user.recent(RECENT + 1))
     return render(
         request, "home.html", status, headers, **context, user=user, fields=draft, key=secrets.token_hex(16),
         upcoming=upcoming, recent=recent,
@@ -226,10 +227,11 @@ templates = Jinja2Templates(directory=Path(__file__).resolve().parent / "templat
 templates.env.filters |= {"iso": iso, "readable": readable}
 templates.env.globals |= {
     "words": cards.WORDS,
-    "editable": cards.EDITABLE,
-    "again": cards.AGAIN,
+    "all_deeds": cards.ALL_DEEDS,
     "reusable": cards.REUSABLE,
     "blank": cards.BLANK,
+    "most_upcoming": UPCOMING,
+    "most_recent": RECENT,
     "zones": ZONES,
     "twice": times.twice,
     "limit": tweet_text.LIMIT,

@@ -20,11 +20,12 @@ def now_ms() -> int:
 def due_ms(at: datetime | float, now: int) -> int:
     """Return when a tweet is due. TypeError for what is no moment, BadTweet for one that is past or too far away."""
     seconds, zone = _seconds(at), at.tzinfo if isinstance(at, datetime) else UTC
+    today = _shown(now // 60_000 * 60, zone)
     if not now - GRACE <= seconds * 1000:  # also what is not a number
-        words = f"{_shown(seconds, zone)} is past: it is {_shown(now / 1000, zone)} now. Choose a later time."
+        words = f"{_shown(seconds, zone)} is past: it is {today} now. Choose a later time."
         raise BadTweet("past", words)
     if seconds * 1000 > now + FARTHEST:
-        words = f"{_shown(seconds, zone)} is too far away: choose a time within a year of {_shown(now / 1000, zone)}."
+        words = f"{_shown(seconds, zone)} is too far away: choose a time within a year of {today}."
         raise BadTweet("too_far", words)
     return round(seconds * 1000)
 

@@ -48,8 +48,10 @@ log = logging.getLogger("tweetnow.web")
 
 @with_database
 def home(request: Request) -> Response:
-    """GET /: composer, upcoming, recent. `?text_of=` a job of yours puts its text into the composer."""
+    """GET /: composer, upcoming, recent. `?text_of=` a job of yours: its text in the composer; `?edit=`: its form."""
     user = signed_in(request)
+    if edited := tweet_of(user, request.query_params.get("edit", "")):
+        return pages.show_home(request, user, cards.form(edited), edited=edited.job_id)
     old = tweet_of(user, request.query_params.get("text_of", ""))
     return pages.show_home(request, user, {"status": old.text} if old else None)
 

@@ -1,35 +1,24 @@
-// The cards: each tweet is followed to its end, at the pace the server sets, and what can be done to it is done in place.
+// The cards: what each says and offers, in which list it stands, and that nothing moves under the reader's eyes.
 
-import { chosen, countdown, offset, ownZone, stamp } from "./times.js";
+import { startDeeds } from "./deeds.js";
+import { JSON_PLEASE, follow, look } from "./look.js";
+import { countdown, stamp } from "./times.js";
 
+export { JSON_PLEASE };
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-const words = JSON.parse($("#words").textContent); // of a state, or of a reason to wait: its name, what leads to its time, a hint
-const AGAIN = ["failed", "missed", "uncertain"];
-const REUSABLE = ["failed", "missed", "cancelled"];
-const WAITING = ["scheduled", "retrying"];
-const ENDS = ["sent", "failed", "uncertain", "cancelled", "missed"];
-// What can be done to a tweet: the form's class, the request, the plain form's own address, and when it is offered.
-const DEEDS = {
-  cancel: { method: "DELETE", path: "", plain: "/cancel", offered: (tweet) => tweet.cancellable },
-  change: { method: "PATCH", path: "", plain: "/edit", offered: (tweet) => WAITING.includes(tweet.state) },
-  now: { method: "POST", path: "/now", plain: "/now", offered: (tweet) => tweet.state === "scheduled" },
-  found: { method: "POST", path: "/there", plain: "/there", offered: (tweet) => tweet.state === "uncertain" },
-  again: { method: "POST", path: "/retry", plain: "/retry", offered: (tweet) => AGAIN.includes(tweet.state) },
-};
-export const JSON_PLEASE = { Accept: "application/json" };
+const { words, reusable, waiting } = JSON.parse($("#words").textContent);
+let width = innerWidth;
+let saying;
 
 export function startCards() {
-  for (const root of [document, $("template#card").content]) {
-    for (const input of $$(".change [name=tz]", root)) input.value = ownZone;
-    for (const zone of $$(".change .zone", root)) zone.textContent = `${ownZone}, ${offset(Date.now(), ownZone)}`;
-  }
-  $$(".card").forEach((card) => follow(card));
-  $(".lists").addEventListener("submit", act);
-  $(".lists").addEventListener("input", (event) => event.target.name === "at" && chosen(event.target.form));
+  $$(".card").forEach((card) => follow(card, take));
+  $(".lists").addEventListener("click", (event) => event.target.matches(".more") && open(event.target.closest(".card")));
+  startDeeds($(".lists"), told);
   document.addEventListener("visibilitychange", back);
+  window.addEventListener("online", lookAll);
   window.addEventListener("pageshow", (event) => event.persisted && back());
-  window.addEventListener("resize", () => $$(".card").forEach((card) => (card.style.minHeight = "")));
+  window.addEventListener("resize", fit);
   setInterval(tick, 1000);
   tick();
 }
@@ -44,54 +33,158 @@ export function add(tweet) {
   show(card, tweet);
   place(card);
   tick();
-  follow(card);
 }
 
-// The moment of each tweet that has these words, and of each that goes out in this minute.
+// Of those that are on their way: whether one has these words, and whether one goes out in this minute.
 export function alike(text, minute) {
-  const others = $$(".lists .card").filter((card) => !REUSABLE.includes(card.dataset.state));
+  const others = $$(".lists .card").filter((card) => !reusable.includes(card.dataset.state));
   return {
     words: others.some((card) => text && $(".text", card).textContent.trim() === text),
     minute: others.some((card) => card.dataset.state === "scheduled" && Math.floor(Date.parse($("time", card).dateTime) / 60_000) === minute),
   };
 }
 
+// Interrupts a screen reader. The same words again are said again: they come into an empty place.
+export function alarm(text) {
+  clearTimeout(saying);
+  $("#alarm").textContent = "";
+  saying = setTimeout(() => ($("#alarm").textContent = text), 100);
+}
+
 // One card ------------------------------------------------------------------------------------------------------------
+
+// What a look found.
+function take(card, body) {
+  hold(card);
+  if (body.error) explain(card, body.error);
+  else show(card, body);
+}
+
+// What came of something that the person did to it.
+function told(card, status, body) {
+  const held = card.contains(document.activeElement);
+  const note = status >= 200 && (status < 300 || status === 404) ? "" : body.error.message;
+  $(".note", card).textContent = note;
+  alarm(note);
+  if (status === 422 || status === 0) return; // the form is still there, to be corrected or pressed again
+  if (status === 409) look(card, take);
+  else if (body.error) explain(card, body.error);
+  else show(card, body);
+  settle();
+  const lost = document.activeElement === document.body || (held && !document.activeElement.checkVisibility());
+  if (lost) focus(card); // the button that had the focus is gone
+}
 
 function show(card, tweet) {
   const before = card.dataset.state;
   const held = card.contains(document.activeElement) && document.activeElement;
-  if (before && before !== tweet.state) hold(card);
   card.dataset.job = tweet.job_id;
   card.dataset.state = tweet.state;
   card.dataset.poll = tweet.poll_after_ms ?? "";
-  const [word, join] = words[tweet.state === "retrying" && tweet.reason?.code] ?? words[tweet.state];
+  const [word, join, hint] = words[tweet.state === "retrying" && tweet.reason?.code] ?? words[tweet.state];
   $("use", card).setAttribute("href", `#i-${tweet.state}`);
   $(".word", card).textContent = word;
-  $(".join", card).textContent = tweet.time ? join : "";
+  $("time", card).dataset.join = join;
   stamp($("time", card), tweet.time);
+  stamp($(".planned", card), tweet.state === "sent" && tweet.due_at);
   $(".tries", card).textContent = tweet.attempt > 1 ? `${tweet.attempt} attempts` : "";
   if (tweet.text !== undefined) $(".text", card).textContent = tweet.text;
-  if (!$(".edit", card).open) $(".change textarea", card).value = $(".text", card).textContent;
-  explain(card, tweet.reason);
+  explain(card, tweet.reason ?? { message: hint });
+  $(".reason", card).classList.toggle("hint", !tweet.reason);
   offer(card, tweet);
+  follow(card, take);
   if (held && !held.checkVisibility()) focus(card);
   if (before !== tweet.state) announce(card);
 }
 
-// While it is watched a card does not get smaller: nothing below it moves when its state changes.
+// Why it is not out, or what is so. Signed out here, the way in stands below.
+function explain(card, reason) {
+  const text = $(".reason", card);
+  text.textContent = reason.message;
+  if (reason.code === "signed_out" && !reason.action) arrange(card, ["sign_in"]);
+  $(".more", card).hidden = text.scrollHeight <= text.clientHeight + 1;
+}
+
+function offer(card, tweet) {
+  $(".text", card).id = `text-${tweet.job_id}`;
+  for (const button of $$(".deeds :is(a, button)", card)) button.setAttribute("aria-describedby", `text-${tweet.job_id}`);
+  for (const form of $$(".deeds form:not(.sign_in)", card)) form.action = `/tweets/${tweet.job_id}/${form.dataset.path}`;
+  $(".edit", card).href = `/?edit=${tweet.job_id}`;
+  $(".reuse", card).href = `/?text_of=${tweet.job_id}`;
+  $(".there", card).href = tweet.tweet_url ?? "";
+  arrange(card, tweet.deeds);
+}
+
+// What helps most stands first. A button that stays where it is keeps the focus.
+function arrange(card, names) {
+  const deeds = $(".deeds", card);
+  const offered = names.map((name) => $(`.${name}`, deeds));
+  if (offered.some((deed, place) => deeds.children[place] !== deed)) deeds.prepend(...offered);
+  for (const deed of deeds.children) deed.hidden = !offered.includes(deed);
+}
+
+// Said once per change of state, never per look; what needs the person's hands interrupts.
+function announce(card) {
+  const parts = [".word", "time"].map((part) => $(part, card)).filter((part) => !part.hidden);
+  const line = `${parts.map((part) => part.textContent).join(" ")}: ${$(".text", card).textContent.slice(0, 60)}`;
+  if (["failed", "missed", "uncertain"].includes(card.dataset.state)) alarm(`${line}. ${$(".reason", card).textContent.trim()}`);
+  else $("#said").textContent = line;
+  document.title = `${$(".word", card).textContent} · Tweet Now`;
+}
+
+// What is due within the hour is counted down, beside the time and for the eye only.
+function tick() {
+  for (const card of $$(".lists .card")) {
+    const text = waiting.includes(card.dataset.state) ? countdown(Date.parse($("time", card).dateTime)) : "";
+    if ($(".countdown", card).textContent !== text) $(".countdown", card).textContent = text;
+  }
+}
+
+function focus(card) {
+  card.tabIndex = -1;
+  card.focus({ preventScroll: true });
+}
+
+// Where they stand ----------------------------------------------------------------------------------------------------
+
+// While it is watched a card keeps its height, and its words keep theirs: what does not fit stands behind "More".
 function hold(card) {
-  card.style.minHeight = `${card.offsetHeight}px`;
-  card.classList.add("live");
+  if (card.classList.contains("held")) return;
+  const text = $(".reason", card);
+  const [room, height] = [card, text].map((part) => part.getBoundingClientRect().height);
+  const lines = Math.round(height / parseFloat(getComputedStyle(text).lineHeight));
+  card.style.minHeight = `${room}px`;
+  text.style.height = `${height}px`;
+  text.style.setProperty("--lines", Math.max(1, lines));
+  card.classList.add("live", "held");
+}
+
+function release(card) {
+  card.style.minHeight = $(".reason", card).style.height = "";
+  card.classList.remove("held");
+  $(".more", card).hidden = true;
+}
+
+function open(card) {
+  release(card);
+  focus(card);
+}
+
+// On a screen of another width all heights are others. (A phone's bar that comes and goes changes only the height.)
+function fit() {
+  if (innerWidth !== width) $$(".lists .card").forEach(release);
+  width = innerWidth;
 }
 
 // The person does something, or comes back: now the lists may be put in order.
 function settle() {
+  const focused = document.activeElement;
   for (const card of $$(".lists .card")) {
-    card.style.minHeight = "";
-    if (ENDS.includes(card.dataset.state)) card.classList.remove("new", "live");
+    release(card);
+    if (!card.dataset.poll) card.classList.remove("new", "live");
     place(card);
   }
+  if (focused !== document.activeElement && focused.checkVisibility()) focused.focus({ preventScroll: true });
 }
 
 // Upcoming is in the order of time, recent has the newest first.
@@ -103,119 +196,12 @@ function place(card) {
   if (card.parentNode !== list || (after ?? null) !== card.nextSibling) list.insertBefore(card, after ?? null);
 }
 
-function offer(card, tweet) {
-  $(".there", card).hidden = !tweet.tweet_url;
-  $(".there", card).href = tweet.tweet_url ?? "";
-  $(".reuse", card).hidden = !REUSABLE.includes(tweet.state);
-  $(".reuse", card).href = `/?text_of=${tweet.job_id}`;
-  for (const [name, deed] of Object.entries(DEEDS)) {
-    const form = $(`.${name}`, card);
-    form.action = `/tweets/${tweet.job_id}${deed.plain}`;
-    const details = form.closest("details"); // what is being edited is not taken away
-    (details ?? form).hidden = !deed.offered(tweet) && !details?.open;
-  }
-}
-
-// Signed out, here or at X: the button to sign in stands below the words.
-function explain(card, reason) {
-  const action = reason?.code === "signed_out" ? "sign_in" : reason?.action;
-  $(".reason", card).textContent = reason?.message ?? words[card.dataset.state][2] ?? "";
-  $(".reason", card).classList.toggle("hint", !reason);
-  for (const button of $$("[data-for]", card)) button.hidden = button.dataset.for !== action;
-}
-
-// Said once per change of state, never per look; what needs the person's hands interrupts.
-function announce(card) {
-  const parts = [".word", ".join", "time"].map((part) => $(part, card)).filter((part) => !part.hidden);
-  const line = `${parts.map((part) => part.textContent).filter(Boolean).join(" ")}: ${$(".text", card).textContent.slice(0, 60)}`;
-  if (AGAIN.includes(card.dataset.state)) $("#alarm").textContent = `${line}. ${$(".reason", card).textContent.trim()}`;
-  else $("#said").textContent = line;
-  document.title = `${$(".word", card).textContent} · Tweet Now`;
-}
-
-// What is due within the hour is counted down, beside the time and for the eye only.
-function tick() {
-  for (const card of $$(".lists .card")) {
-    const text = WAITING.includes(card.dataset.state) ? countdown(Date.parse($("time", card).dateTime)) : "";
-    if ($(".countdown", card).textContent !== text) $(".countdown", card).textContent = text;
-  }
-}
-
-function focus(card) {
-  card.tabIndex = -1;
-  card.focus({ preventScroll: true });
-}
-
-// Looking -------------------------------------------------------------------------------------------------------------
-
-const timers = new WeakMap();
-const unreached = new Map();
-
-// Look again at the pace the server sets.
-function follow(card, wait = Number(card.dataset.poll)) {
-  clearTimeout(timers.get(card));
-  if (ENDS.includes(card.dataset.state) || !card.dataset.poll) return;
-  const jitter = 0.95 + Math.random() / 10;
-  timers.set(card, setTimeout(() => look(card), wait * jitter));
-}
-
-// An answer that has not changed comes as 304, which the browser fills in from its cache.
-async function look(card) {
-  if (document.hidden) return; // on return every card is looked at once
-  try {
-    const answer = await fetch(`/status/${card.dataset.job}`, { headers: JSON_PLEASE });
-    const body = await answer.json();
-    reached(card);
-    if (answer.status === 404) return explain(card, body.error);
-    if (!answer.ok) throw new Error(answer.status);
-    show(card, body);
-    follow(card);
-  } catch {
-    follow(card, missed(card));
-  }
-}
-
 function back() {
   if (document.hidden) return;
   settle();
-  $$(".lists .card").filter((card) => !ENDS.includes(card.dataset.state)).forEach(look);
+  lookAll();
 }
 
-function missed(card) {
-  const times = (unreached.get(card) ?? 0) + 1;
-  unreached.set(card, times);
-  if (times >= 3) $("#lost").textContent = "Connection lost, still trying";
-  return Math.min(1000 * 2 ** times, 30_000);
-}
-
-function reached(card) {
-  unreached.delete(card);
-  if (unreached.size === 0) $("#lost").textContent = "";
-}
-
-// Cancel, Edit, Send now and the like. Why it did not work stays until the next try, whatever is found out about the tweet meanwhile.
-async function act(event) {
-  const deed = DEEDS[event.target.className];
-  if (!deed) return;
-  event.preventDefault();
-  const card = event.target.closest(".card");
-  const body = deed.method === "PATCH" ? new URLSearchParams(new FormData(event.target)) : null;
-  const note = (text) => ($(".note", card).textContent = text);
-  try {
-    const request = { method: deed.method, body, headers: JSON_PLEASE };
-    const answer = await fetch(`/tweets/${card.dataset.job}${deed.path}`, request);
-    const told = await answer.json();
-    note(answer.ok || answer.status === 404 ? "" : told.error.message);
-    if (answer.status === 422) return; // the form is still open, to be corrected
-    if (answer.ok) {
-      $(".edit", card).open = false;
-      show(card, told);
-      follow(card);
-    } else if (answer.status === 404) explain(card, told.error);
-    else look(card);
-    settle();
-  } catch {
-    note("The connection is lost: try again in a moment.");
-  }
-  focus(card); // the button that had the focus may be gone
+function lookAll() {
+  $$(".lists .card").forEach((card) => look(card, take));
 }

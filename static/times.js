@@ -3,13 +3,13 @@
 const DAY = 86_400_000;
 export const ownZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-// Fill a <time>; without a moment it is hidden.
+// Fill a <time>, with the word that leads to it; without a moment it is hidden.
 export function stamp(time, ms) {
   time.hidden = !ms;
   if (!ms) return;
   const date = new Date(ms);
   time.dateTime = date.toISOString();
-  time.textContent = readable(date);
+  time.textContent = `${time.dataset.join} ${readable(date)}`;
   time.title = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 }
 
@@ -33,14 +33,19 @@ export function countdown(ms) {
   return rest > 0 && rest < 3600 ? `in ${Math.floor(rest / 60)}:${String(rest % 60).padStart(2, "0")}` : "";
 }
 
+// What the clocks of a zone show, as a form's field writes it.
+export function wall(ms, timeZone) {
+  const clock = new Intl.DateTimeFormat("sv-SE", { timeZone, dateStyle: "short", timeStyle: "medium" });
+  return clock.format(ms).replace(" ", "T").replace(/:00$/, "");
+}
+
 // The moments at which the clocks of a zone show `local`: one, none where they go forward, two where they go back.
 export function moments(local, zone) {
-  const wall = Date.parse(`${local}Z`);
-  if (Number.isNaN(wall)) return [];
-  const clock = new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" });
-  const shown = (ms) => Date.parse(`${clock.format(ms).replace(" ", "T")}Z`);
-  const guesses = [wall - DAY, wall + DAY].map((near) => wall + near - shown(near));
-  return [...new Set(guesses)].filter((ms) => shown(ms) === wall).sort((a, b) => a - b);
+  const wanted = Date.parse(`${local}Z`);
+  if (Number.isNaN(wanted)) return [];
+  const shown = (ms) => Date.parse(`${wall(ms, zone)}Z`);
+  const guesses = [wanted - DAY, wanted + DAY].map((near) => wanted + near - shown(near));
+  return [...new Set(guesses)].filter((ms) => shown(ms) === wanted).sort((a, b) => a - b);
 }
 
 // On the clocks of a zone, like "Tue, Nov 24, 12:00 PM".
@@ -53,18 +58,4 @@ export function inZone(ms, timeZone, more) {
 export function offset(ms, timeZone) {
   const parts = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "shortOffset" }).formatToParts(ms);
   return parts.find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
-}
-
-// The moment that a form names, if it comes. Where it comes twice the form asks which is meant.
-export function chosen(form) {
-  const { at, tz } = form.elements;
-  const found = moments(at.value, tz.value);
-  const choice = form.querySelector(".twice");
-  choice.hidden = choice.disabled = found.length < 2;
-  const radios = [...choice.querySelectorAll("input")];
-  radios.forEach((radio, which) => {
-    radio.checked &&= found.length === 2;
-    radio.nextElementSibling.lastChild.textContent = found[which] ? `, ${offset(found[which], tz.value)}` : "";
-  });
-  return found[Math.max(0, radios.findIndex((radio) => radio.checked))];
 }

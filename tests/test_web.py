@@ -548,7 +548,7 @@ def test_a_failure_is_told_with_its_reason_and_remedy(site: Site) -> None:
     assert told["reason"]["action"] == "sign_in"
     page = ada.get("/").text
     assert told["reason"]["message"].replace("'", "&#39;") in page
-    assert re.search(r'data-for="sign_in">', page)
+    assert re.search(r'<div class="deeds">\s*<form class="sign_in" [^>]*" >', page)
 
 
 def test_x_s_words_end_where_our_sentence_does() -> None:
@@ -636,11 +636,13 @@ def test_the_first_page_knows_when_a_retry_comes(site: Site, redis_url: str) -> 
     key = f"{{queue}}:job:{job_id}"
     with redis.Redis.from_url(redis_url) as client:
         client.hset(key, mapping={"state": "scheduled", "attempt": 1, "failures": 1, "due_at": 4_000_000_000_000})
-        assert re.search(r'Retrying<.*>at</span>\s*<time datetime="2096-10-02', ada.get("/").text, re.S)
+        assert re.search(
+            r'Retrying</span></span>[^/]*<time data-join="at" datetime="2096-10-02', ada.get("/").text, re.S
+        )
         client.delete(key)
     assert ada.get(f"/status/{job_id}").json()["time"] is None
     lay_junk(redis_url, job_id)
-    assert re.search(r'Retrying</span></span>\s*<span class="join"></span>\s*<time hidden></time>', ada.get("/").text)
+    assert re.search(r'Retrying</span></span>[^/]*<time data-join="at" hidden></time>', ada.get("/").text)
 
 
 # Later, otherwise, not at all, once more -----------------------------------------------------------------------------
@@ -731,7 +733,11 @@ def test_a_plain_form_edits_and_says_what_is_wrong(site: Site) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     answer = ada.post(f"/tweets/{job_id}/edit", data=fields | {"status": "x" * 281}, headers=PAGE)
     assert answer.status_code == 422
-    assert re.search(rf'data-job="{job_id}".*281 characters.*<details class="edit" open>.*x{{281}}', answer.text, re.S)
+    assert re.search(
+        rf'data-job="{job_id}".*281 characters.*<form class="change" action="/tweets/{job_id}/edit".*x{{281}}',
+        answer.text,
+        re.S,
+    )
     assert (row(job_id).text, row(job_id).due_at) == ("Better words", due_at)
     assert ada.get(f"/tweets/{job_id}/edit", headers=PAGE).headers["location"] == "/"  # asked anew, it asks nothing
 
@@ -935,10 +941,23 @@ def test_the_page_is_small_and_asks_nobody_else(site: Site) -> None:
         fail(tweet(browser, f"Number {number} " + "lorem ipsum dolor " * 12)["job_id"], "duplicate")
     answer = browser.get("/")
     files = [browser.get(path) for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', answer.text)]
-    assert len(files) == 6
+    assert len(files) == 10
     assert sum(int(part.headers["content-length"]) for part in (answer, *files)) < 50_000
     elsewhere = {urlsplit(url).netloc for url in re.findall(r'(?:href|src|action)="(https?://[^"]+)"', answer.text)}
     assert elsewhere == {urlsplit(site.x).netloc}
+
+
+@pytest.mark.parametrize(("most", "later"), [("RECENT", False), ("UPCOMING", True)])
+def test_a_list_that_is_cut_says_so(site: Site, monkeypatch: pytest.MonkeyPatch, most: str, later: bool) -> None:
+    """As many as are shown are all; one more is said to be missing."""
+    monkeypatch.setattr(pages, most, 2)
+    monkeypatch.setitem(pages.templates.env.globals, f"most_{most.lower()}", 2)
+    ada, when = site.person(), {"at": local(3600), "tz": "UTC"} if later else {}
+    for number, said in ((1, False), (2, False), (3, True)):
+        tweet(ada, f"Number {number}", **when)
+        page = ada.get("/").text
+        assert ('<p class="rest">' in page) is said
+    assert page.count("data-job=") == 2 + 1  # and the one that new cards are made of
 
 
 def test_an_answer_is_not_held_back_by_the_network_stack() -> None:

@@ -1,0 +1,102 @@
+// What a person can do to a tweet, done in place: cancel, send now, send again, edit. Each is a plain form or link too.
+
+import { changed, choose, count, give, isGiven, label } from "./fields.js";
+import { JSON_PLEASE, reached } from "./look.js";
+import { ownZone } from "./times.js";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+// The form's class: the request.
+const DEEDS = {
+  cancel: { method: "DELETE", path: "" },
+  change: { method: "PATCH", path: "" },
+  now: { method: "POST", path: "/now" },
+  found: { method: "POST", path: "/there" },
+  again: { method: "POST", path: "/retry" },
+};
+
+const busy = new WeakSet();
+
+// `told` is given the card, the status and the body of each answer.
+export function startDeeds(lists, told) {
+  for (const form of lists.querySelectorAll(".change")) begin(form, form.closest(".card"));
+  lists.addEventListener("submit", (event) => act(event, told));
+  lists.addEventListener("click", press);
+  lists.addEventListener("keydown", shortcut);
+  lists.addEventListener("input", ({ target }) => {
+    const form = target.closest(".change");
+    if (!form) return;
+    if (target.name === "status") return count(form);
+    changed(form, target);
+    label(form);
+  });
+}
+
+// Why it did not work stays until the next try, whatever is found out about the tweet meanwhile.
+async function act(event, told) {
+  const form = event.target;
+  const deed = DEEDS[form.className];
+  if (!deed) return;
+  event.preventDefault();
+  const card = form.closest(".card");
+  if (busy.has(card)) return; // pressed twice
+  busy.add(card);
+  try {
+    const request = { method: deed.method, body: deed.method === "PATCH" ? fields(form) : null, headers: JSON_PLEASE };
+    const answer = await fetch(`/tweets/${card.dataset.job}${deed.path}`, request);
+    const body = await answer.json();
+    reached(card);
+    if (answer.ok) close(card);
+    told(card, answer.status, body);
+  } catch {
+    told(card, 0, { error: { message: "The connection is lost: try again in a moment." } });
+  }
+  busy.delete(card);
+}
+
+// A time that was not touched is not sent: it may be over by now, and the text can be changed all the same.
+function fields(form) {
+  const body = new URLSearchParams(new FormData(form));
+  if (isGiven(form)) body.delete("at");
+  return body;
+}
+
+// The edit ------------------------------------------------------------------------------------------------------------
+
+function press(event) {
+  const card = event.target.closest(".card");
+  const link = event.target.closest(".edit, .keep");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  if (link.matches(".keep")) return close(card);
+  const form = $("#change").content.firstElementChild.cloneNode(true);
+  form.action = `/tweets/${card.dataset.job}/edit`;
+  form.elements.status.value = $(".text", card).textContent;
+  $(".note", card).after(form);
+  begin(form, card);
+  form.elements.status.focus();
+}
+
+function begin(form, card) {
+  if (!form.elements.at.hasAttribute("aria-invalid") && form.elements.tz.value === "UTC") {
+    choose(form.elements.tz, ownZone);
+    give(form, card.dataset.state === "scheduled" ? Date.parse($("time", card).dateTime) : null);
+  }
+  count(form);
+  label(form);
+}
+
+function close(card) {
+  const form = $(".change", card);
+  if (!form) return;
+  $(".note", card).textContent = "";
+  const held = form.contains(document.activeElement);
+  form.remove();
+  if (held) $(".edit", card).focus({ preventScroll: true });
+}
+
+function shortcut(event) {
+  const form = event.target.closest(".change");
+  if (!form) return;
+  if (event.key === "Escape") close(form.closest(".card"));
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+}
