@@ -153,7 +153,7 @@ function hold(card) {
   const text = $(".reason", card);
   const [room, height] = [card, text].map((part) => part.getBoundingClientRect().height);
   const lines = Math.round(height / parseFloat(getComputedStyle(text).lineHeight));
-  card.style.minHeight = `${room}px`;
+  if (!$(".change", card)) card.style.minHeight = `${room}px`; // an edit may be closed meanwhile
   text.style.height = `${height}px`;
   text.style.setProperty("--lines", Math.max(1, lines));
   card.classList.add("live", "held");

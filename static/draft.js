@@ -55,7 +55,7 @@ export function newKey() {
 function fill(kept) {
   [status.value, key.value, at.value] = [kept.text, kept.key ?? newKey(), kept.at ?? ""];
   $("#later").open = Boolean(kept.at);
-  if (kept.tz) choose(tz, kept.tz);
+  if (kept.at) choose(tz, kept.tz);
   form.elements.fold.value = kept.fold ?? "";
   copied = kept.copied ? kept.text : null;
   show();

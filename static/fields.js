@@ -28,15 +28,16 @@ export function choose(tz, zone) {
 // Put a moment into the fields, on the clocks of the zone that is chosen there. Until somebody types another time it
 // stays this moment, whatever the zone.
 export function give(form, ms) {
-  const { at, tz } = form.elements;
+  const { at, tz, fold } = form.elements;
   at.value = ms ? wall(ms, tz.value) : "";
-  given.set(form, { ms, at: at.value });
-  chosen(form);
-  form.elements.fold.value = moments(at.value, tz.value).indexOf(ms);
+  const both = moments(at.value, tz.value);
+  fold.forEach((radio, which) => (radio.checked = both.length === 2 && both[which] === ms));
+  given.set(form, { ms, at: at.value, fold: fold.value });
 }
 
 export function isGiven(form) {
-  return form.elements.at.value === given.get(form)?.at;
+  const { at, fold } = form.elements;
+  return at.value === given.get(form)?.at && fold.value === given.get(form).fold;
 }
 
 // Something of the time was changed.

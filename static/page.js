@@ -52,7 +52,10 @@ function refused(error) {
   alarm(error.message);
   $(".signin", composer).hidden = error.code !== "signed_out";
   for (const field of [status, at, tz]) field.removeAttribute("aria-invalid");
-  if (error.code === "key_reused") key.value = newKey();
+  if (error.code === "key_reused") {
+    key.value = newKey();
+    keep();
+  }
   const field = error.code === "comes_twice" ? $(".twice input", composer) : composer.elements[error.field];
   if (field && error.code !== "comes_twice") field.setAttribute("aria-invalid", "true");
   field?.focus();

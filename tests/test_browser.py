@@ -434,6 +434,8 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
             page = desk.sign_in("ada", **options)
             page.get_by_label("Your tweet").fill("A tweet in the making, with a link: https://example.com/a/long/way")
             keep(page, folder / f"sent-{width}{night}.png")
+            if width != 768 and not night:
+                keep(page, folder / f"states-{width}.png", full_page=True)
             page.get_by_text("Send later").click()
             keep(page, folder / f"later-{width}{night}.png")
 
@@ -444,6 +446,9 @@ def in_states(desk: Desk, more: str = "") -> None:
     page.get_by_text("Send later").click()
     write(page, "Good morning! The notes of the new version are out.")
     expect(page.locator("#upcoming .card")).to_have_count(1)
+    page.get_by_text("Send later").click()
+    write(page, f"The one that was called off.{more}")
+    card(page, f"The one that was called off.{more}").get_by_role("button", name="Cancel").click()
     for text, fault, state in [
         ("Was that one taken?", {"fault": "reset"}, "uncertain"),
         ("Hello again, world!", {"fault": "403-duplicate"}, "failed"),
@@ -459,9 +464,9 @@ def in_states(desk: Desk, more: str = "") -> None:
         expect(card(page, text, state)).to_have_count(1, timeout=SLOW)
 
 
-def keep(page: Page, path: Path) -> None:
+def keep(page: Page, path: Path, **options: Any) -> None:
     """Take a picture of what a screen shows; nothing may be wider than it."""
-    page.screenshot(path=path, animations="disabled")
+    page.screenshot(path=path, animations="disabled", **options)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path.name} scrolls sideways"
 
 

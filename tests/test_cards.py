@@ -33,7 +33,7 @@ def change(page: Page, text: str, **changes: Any) -> None:
     expect(card(page, text, body["state"])).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [360, 390, 1280])
 @pytest.mark.parametrize("begins", ["scheduled", "queued"])
 def test_no_card_grows_when_its_state_changes(desk: Desk, width: int, begins: str) -> None:
     """Scheduled or queued, waiting, failed in X's own words, sent: its height and what is below stay as they are."""
@@ -238,8 +238,10 @@ def test_an_edit_begins_with_what_is_so_and_can_be_left(desk: Desk) -> None:
     expect(waiting.get_by_role("button", name="Cancel tweet")).to_be_hidden()
     form.get_by_label("Date and time").fill("2020-01-01T10:00")
     expect(form.locator(".moment")).to_contain_text("That is past.")
+    page.evaluate(NOW)
     page.keyboard.press("Escape")
     expect(form).to_have_count(0)
+    expect(waiting.locator(".hint")).to_be_visible()
     expect(edit).to_be_focused()
     page.keyboard.press("Enter")
     form.get_by_label("Text").fill("Edited by keys")
