@@ -10,6 +10,7 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const { words, reusable, waiting } = JSON.parse($("#words").textContent);
 let width = innerWidth;
 let saying;
+let ticked = Date.now();
 
 export function startCards() {
   $$(".card").forEach((card) => follow(card, take));
@@ -89,8 +90,7 @@ function show(card, tweet) {
   stamp($(".planned", card), tweet.state === "sent" && tweet.due_at);
   $(".tries", card).textContent = tweet.attempt > 1 ? `${tweet.attempt} attempts` : "";
   if (tweet.text !== undefined) $(".text", card).textContent = tweet.text;
-  explain(card, tweet.reason ?? { message: hint });
-  $(".reason", card).classList.toggle("hint", !tweet.reason);
+  explain(card, tweet.reason, hint);
   offer(card, tweet);
   follow(card, take);
   if (held && !held.checkVisibility()) focus(card);
@@ -98,10 +98,11 @@ function show(card, tweet) {
 }
 
 // Why it is not out, or what is so. Signed out here, the way in stands below.
-function explain(card, reason) {
+function explain(card, reason, hint) {
   const text = $(".reason", card);
-  text.textContent = reason.message;
-  if (reason.code === "signed_out" && !reason.action) arrange(card, ["sign_in"]);
+  text.textContent = reason?.message ?? hint;
+  text.classList.toggle("hint", !reason);
+  if (reason?.code === "signed_out" && !reason.action) arrange(card, ["sign_in"]);
   $(".more", card).hidden = text.scrollHeight <= text.clientHeight + 1;
 }
 
@@ -132,8 +133,11 @@ function announce(card) {
   document.title = `${$(".word", card).textContent} · Tweet Now`;
 }
 
-// What is due within the hour is counted down, beside the time and for the eye only.
+// What is due within the hour is counted down, beside the time and for the eye only. A machine that slept slept
+// through its looks.
 function tick() {
+  if (Date.now() - ticked > 60_000) lookAll();
+  ticked = Date.now();
   for (const card of $$(".lists .card")) {
     const text = waiting.includes(card.dataset.state) ? countdown(Date.parse($("time", card).dateTime)) : "";
     if ($(".countdown", card).textContent !== text) $(".countdown", card).textContent = text;

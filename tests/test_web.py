@@ -766,6 +766,20 @@ def test_the_text_of_an_old_tweet_goes_back_into_the_composer(site: Site) -> Non
     assert "Old words</textarea>" in ada.get("/", params={"text_of": job_id}).text
 
 
+def test_an_edit_is_a_page_of_its_own(site: Site) -> None:
+    """`?edit=` opens the form of one tweet, with its words and its time in UTC; nobody else's."""
+    ada = site.person()
+    at = local(3600)[:-2] + "07"
+    job_id = tweet(ada, "In the form", at=at, tz="UTC")["job_id"]
+    opened = f'<form class="change" action="/tweets/{job_id}/edit"'
+    page = ada.get("/", params={"edit": job_id}).text
+    assert opened in page
+    assert f'step="1" value="{at}"' in page
+    assert opened not in ada.get("/").text
+    assert opened not in site.person("grace").get("/", params={"edit": job_id}).text
+    assert ada.get("/", params={"edit": "unknown"}).status_code == 200
+
+
 def fail(job_id: str, code: str) -> None:
     """Let a tweet fail as the worker would."""
     with models.database.connection_context():
