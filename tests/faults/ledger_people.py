@@ -104,8 +104,10 @@ class Person:
             asked = self._ask("POST", "/login")
             if asked is not None and asked.status_code == 303:
                 token = parse_qs(urlsplit(asked.headers["location"]).query)["oauth_token"][0]
-                given = allow(self.x, token, self.account)
-                back = self._ask("GET", "/oauth/callback", params=given)
+                given: dict[str, str] = {}
+                with suppress(requests.RequestException):  # nobody listens there just now
+                    given = allow(self.x, token, self.account)
+                back = self._ask("GET", "/oauth/callback", params=given) if given else None
                 if back is not None and back.status_code == 303 and "session" in "".join(self.browser.cookies.keys()):
                     self.sign_ins += 1
                     return
