@@ -46,6 +46,7 @@ def test_axe_finds_nothing(desk: Desk, database: sqlite3.Connection, scheme: Any
     empty.reload()
     check(empty, "empty")
     in_states(desk, f" ({scheme})")
+    database.execute("UPDATE user SET held_until = 0")
     page = desk.sign_in("ada", color_scheme=scheme)
     words = {"Queued": "queued", "On its way": "sending", "Called off": "cancelled", "Too late": "missed"}
     for text, state in {f"{text} ({scheme})": state for text, state in words.items()}.items():
