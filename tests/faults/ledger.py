@@ -317,8 +317,13 @@ class Storm:
     def _heal(self) -> None:
         for wire in self.wires:
             wire.heal()
-        requests.delete(f"{self.x}/_sandbox/faults", timeout=10)
+        wait_until(self._x_is_well, 30, "X to listen again")
         requests.post(f"{self.x}/_sandbox/limits", json={"post": 1000, "window": 900}, timeout=5)
+
+    def _x_is_well(self) -> bool:
+        with suppress(requests.ConnectionError):  # the last fault may be that nobody listens
+            return requests.delete(f"{self.x}/_sandbox/faults", timeout=10).ok
+        return False
 
     # ------------------------------------------------------------------------------------------ the count
 
