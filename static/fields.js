@@ -74,7 +74,7 @@ function chosen(form) {
 // In the zone that was chosen, with its offset; in UTC; and on the reader's own clock where that is another one.
 function inWords(ms, timeZone, twice) {
   const zone = timeZone.replaceAll("_", " ");
-  if (!ms && twice) return ["This time comes twice.", "Choose which of the two."];
+  if (!ms && twice) return ["Choose which of the two."];
   if (!ms) return ["This time does not come.", `Clocks in ${zone} are put forward over it: choose another one.`];
   const said = [ms < Date.now() ? "That is past." : ms > Date.now() + YEAR ? "That is more than a year away." : `Goes out ${fromNow(ms)}.`];
   if (timeZone !== "UTC") said.push(`${inZone(ms, timeZone)} in ${zone}, ${offset(ms, timeZone)}`);

@@ -196,6 +196,7 @@ def test_what_was_scheduled_shows_both_times(desk: Desk) -> None:
     page.reload()
     expect(sent.locator(".planned")).to_be_visible()
     card(page, "Before its time").get_by_role("button", name="Cancel").click()
+    expect(card(page, "Before its time", "cancelled")).to_be_visible()
 
 
 @pytest.mark.parametrize(

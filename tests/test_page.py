@@ -122,6 +122,7 @@ def test_a_time_that_comes_twice_is_asked_about(desk: Desk, script: bool) -> Non
         expect(waiting).to_be_visible()
         due.append(datetime.fromisoformat(str(waiting.locator("time").first.get_attribute("datetime"))))
         waiting.get_by_role("button", name="Cancel").click()
+        expect(card(page, f"{answer}, {script}", "cancelled")).to_be_visible()
     assert due[1] - due[0] == timedelta(hours=1)
     forgive(desk, "422")
 
@@ -143,6 +144,7 @@ def test_the_same_again_is_warned_about(desk: Desk) -> None:
     page.get_by_label("Date and time").fill(at)
     expect(page.locator(".warn")).to_have_text("Another tweet goes out in that minute.")
     card(page, "Said before").get_by_role("button", name="Cancel").click()
+    expect(card(page, "Said before", "cancelled")).to_be_visible()
 
 
 def test_a_wait_is_counted_down_in_silence(desk: Desk) -> None:
@@ -158,6 +160,7 @@ def test_a_wait_is_counted_down_in_silence(desk: Desk) -> None:
     expect(countdown).not_to_have_text(str(before))
     assert waiting.bounding_box() == box
     waiting.get_by_role("button", name="Cancel").click()
+    expect(card(page, "Wait for it", "cancelled")).to_be_visible()
 
 
 SHIFTS = """
