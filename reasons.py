@@ -58,6 +58,10 @@ TABLE: dict[str, tuple[str, str | None]] = {
         "X may have this tweet, and did not let us look. See whether it is on your profile before you send it again.",
         "open_profile",
     ),
+    "earlier_try": (
+        "An earlier try may have reached X, and none since did. Look at your profile before you send it again.",
+        "open_profile",
+    ),
     "interrupted": (
         "We were cut off while sending, and X may have it or not. Look at your profile before you send it again.",
         "open_profile",

@@ -492,6 +492,26 @@ def test_what_x_had_all_along_is_sent_when_it_is_sent_again(life: Life) -> None:
     assert life.row(again).x_tweet_id == life.posts()[0]["tweet_id"]
 
 
+@pytest.mark.parametrize("end", ["missed", "failed"])
+def test_what_x_may_have_had_all_along_is_not_said_to_be_nowhere(life: Life, end: str) -> None:
+    """X had it and could not be looked at; sent again, it never got there, or was refused: that proves nothing."""
+    tweet = life.tweet()
+    life.fault("accept-reset")
+    life.fault("403", path="/2/users")
+    with working():
+        reaches(life, tweet, "uncertain")
+    with models.database.connection_context():
+        again = Tweet.get_by_id(tweet.id).send_again()
+        if end == "missed":
+            Tweet.update(next_attempt_at=1, sending_at=1).where(Tweet.id == tweet.id).execute()
+        else:
+            life.fault("403", path="/2/tweets")
+    with working():
+        body = reaches(life, again, "uncertain")
+    assert body["reason"]["code"] == "earlier_try"
+    assert life.published() == [tweet.text]
+
+
 def test_an_attempt_whose_worker_died_waits_until_its_request_is_too_old(life: Life) -> None:
     """A row found in `sending` may belong to a frozen worker with a signed request: only then it is sent once more."""
     tweet = life.tweet()

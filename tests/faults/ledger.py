@@ -213,7 +213,6 @@ class Storm:
         self.environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | ENVIRON
         self.environ |= {"PORT": str(port), "PUBLIC_URL": self.url, "DATABASE_URL": self.database}
         self.environ |= {"X_API_URL": self.x, "X_SITE_URL": self.x, "SESSION_SECRET": "s" * 40, "TOKEN_KEYS": "00" * 32}
-        self.environ["MISSED_AFTER_SECONDS"] = "8"  # an outage may last so long
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         stack.callback(self._kill_all)
         for slot in (WORKERS, *range(WORKERS)):

@@ -148,6 +148,8 @@ def could_not_be_known(draft: Draft, row: dict[str, Any], pairs: list[Pair], x: 
     """Whether X let nobody look, or two attempts have an end that nobody knows, since the person asked for it last."""
     if row["reason_code"] == "no_look":
         return any(look["account"] == draft.account and look["time"] >= draft.since for look in x.refused)
+    if row["reason_code"] == "earlier_try":
+        return any(told.what == "again" for told in draft.told)
     heard = [line for line in x.requests if line["time"] >= draft.since]
     unheard = sum(x.begun[row["id"]] for _, row in pairs) - len(x.requests)
     return len(heard) + max(unheard, 0) >= 2
