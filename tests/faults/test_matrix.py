@@ -381,6 +381,7 @@ def _a_slow_load(ground: Ground) -> None:
         ground.over.wait()  # the server dies with the thread that started it
 
     threading.Thread(target=start).start()
+    wait_until(lambda: ground.server._running().poll() is None, 60, "a new process")
 
 
 def _others_only(*setting: Any) -> Callable[[Ground], object]:
