@@ -203,7 +203,7 @@ class Tweet(Post):
 
     def record_missed(self) -> bool:
         """Its time was too long ago when its turn came."""
-        return self._end_without("missed", reason("missed"))
+        return self.record_failed(reason("missed"), "missed")
 
     def go_on(self) -> None:
         """The sign-in that it waited for is there."""
@@ -217,19 +217,15 @@ class Tweet(Post):
             alarm.wake(self.id, self.job_id, None)
         return renewed
 
-    def record_failed(self, why: Reason) -> bool:
-        """X has nothing of it, and will not."""
-        return self._end_without("failed", why)
+    def record_failed(self, why: Reason, state: str = "failed") -> bool:
+        """X has nothing of it, and will not. Uncertain before it was sent again, it still is: nobody looked since."""
+        if self.unknown_at and not self.unknowns:
+            return self.record_uncertain(reason("earlier_try"))
+        return self._settle(state, why)
 
     def record_uncertain(self, why: Reason) -> bool:
         """X may have it or not; it is not sent again unless a person says so."""
         return self._settle("uncertain", why)
-
-    def _end_without(self, state: str, why: Reason) -> bool:
-        """End it with X having nothing. Uncertain before it was sent again, it still is: nobody looked since."""
-        if self.unknown_at and not self.unknowns:
-            return self.record_uncertain(reason("earlier_try"))
-        return self._settle(state, why)
 
     def _settle(self, state: str, why: Reason, **changes: Any) -> bool:
         """End this attempt. A later one, a new job's first, and a row that is at an end, are none of ours."""
