@@ -5,6 +5,7 @@ three reads; a hundred looks that are taken together cost little more than one.
 """
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from queue import Job
@@ -17,6 +18,7 @@ from models import OldJob, Tweet, User
 from sign_in import JOB_ID, nothing_of_yours, people
 
 MOST = 200  # looks taken together
+LINGER = 0.05  # seconds that the thread and its connection wait for the next one: opening them costs more than a look
 Asked = tuple[str | None, str]  # the session's id, and a job's
 Told = dict[str, Any]
 Batch = list[tuple[Asked, "asyncio.Future[Told]"]]
@@ -36,15 +38,18 @@ class Taker:
 
     def __init__(self) -> None:
         self.asked: deque[tuple[Asked, asyncio.Future[Told]]] = deque()
+        self.some = threading.Event()
         self.busy = False
 
     async def ask(self, asked: Asked, loop: asyncio.AbstractEventLoop) -> Told:
         """Return the answer when it is there."""
         answer: asyncio.Future[Told] = loop.create_future()
         self.asked.append((asked, answer))
+        if len(self.asked) == 1:  # soon, not now: who asks at the same moment is in the first batch too
+            loop.call_soon(self.some.set)
         if not self.busy:
             self.busy = True
-            loop.call_soon(self.begin, loop)  # soon, not now: who asks at the same moment is in the first batch too
+            loop.call_soon(self.begin, loop)
         return await answer
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -58,8 +63,9 @@ class Taker:
         batch: Batch = []
         try:
             with models.database.connection_context():
-                while batch := self.next_batch():
-                    loop.call_soon_threadsafe(tell, batch, look_at([asked for asked, _ in batch]))
+                while self.some.wait(LINGER):
+                    if batch := self.next_batch():
+                        loop.call_soon_threadsafe(tell, batch, look_at([asked for asked, _ in batch]))
         except Exception as error:
             batch = batch or self.next_batch()
             loop.call_soon_threadsafe(tell, batch, [error] * len(batch))
@@ -68,7 +74,11 @@ class Taker:
 
     def next_batch(self) -> Batch:
         """Those who have waited longest."""
-        return [self.asked.popleft() for _ in range(min(len(self.asked), MOST))]
+        self.some.clear()
+        batch = [self.asked.popleft() for _ in range(min(len(self.asked), MOST))]
+        if self.asked:
+            self.some.set()
+        return batch
 
 
 def tell(batch: Batch, found: Sequence[Told | Exception]) -> None:

@@ -155,3 +155,24 @@ def test_a_frozen_queue_holds_a_batch_up_once(redis_server: Any, x: str, tmp_pat
     answers = take(*((who, job_id) for job_id in jobs))
     frozen.resume()
     assert [answer["state"] for answer in answers] == ["queued"] * 50
+
+
+def test_looks_in_a_row_share_a_connection(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks just after the last one was answered needs no new thread, nor a new connection to the database."""
+    ada = site.person()
+    job_id, who = tweet(ada)["job_id"], session(ada)
+    monkeypatch.setattr(looks, "LINGER", 1.0)
+    opened: list[bool] = []
+    connect = models.database.obj.connect
+
+    def counted(*given: Any, **named: Any) -> Any:
+        opened.append(True)
+        return connect(*given, **named)
+
+    monkeypatch.setattr(models.database.obj, "connect", counted)
+
+    async def in_a_row() -> list[Any]:
+        return [await looks.look(who, job_id) for _ in range(20)]
+
+    assert [answer["job_id"] for answer in asyncio.run(in_a_row())] == [job_id] * 20
+    assert len(opened) == 1
