@@ -58,15 +58,16 @@ def peers(name: str, entrants: list[Entrant], rounds: int) -> dict[str, Any]:
         say(what)
         found["failed"].append(what)
 
+    there = [entrant for entrant in entrants if entrant.key in found["entrants"]]
     with server() as redis:
         for number in range(rounds):
-            for entrant in entrants:
-                if entrant.key in found["entrants"]:
-                    started = time.monotonic()
-                    figures = contest.measure(entrant, redis, number == 0, failed)
-                    found["entrants"][entrant.key]["rounds"].append(figures)
-                    shown = "  ".join(f"{name} {value:,.5g}" for name, value in figures.items())
-                    say(f"round {number + 1}  {entrant.name}  ({time.monotonic() - started:.0f} s)  {shown}")
+            rates = contest.singles(there, redis, failed)
+            for entrant in there:
+                started = time.monotonic()
+                figures = rates[entrant.key] | contest.measure(entrant, redis, number == 0, failed)
+                found["entrants"][entrant.key]["rounds"].append(figures)
+                shown = "  ".join(f"{name} {value:,.5g}" for name, value in figures.items())
+                say(f"round {number + 1}  {entrant.name}  ({time.monotonic() - started:.0f} s)  {shown}")
             keep(name, found)
     return found
 

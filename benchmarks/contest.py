@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from statistics import median
 
 import redis
 
@@ -13,7 +15,7 @@ from tests.servers import RedisServer
 
 Figures = dict[str, float]
 WARM = 20_000  # jobs after which the memory of a worker is read
-SINGLES = 3_000  # enqueued one at a time
+SINGLES, PASSES = 3_000, 3  # enqueued one at a time, and how often in a round
 STAMPS, STAMP_GAP = 150, 25  # jobs given to an idle worker, and ms between them
 DUE, DUE_GAP = 60, 50  # scheduled jobs, and ms between them
 SLEEPS, SLEEP_MS, AT_A_TIME = 500, 100, 10
@@ -31,6 +33,7 @@ class Contest:
 
     def enqueue(self) -> Figures:
         """Enqueue one at a time, without a worker."""
+        self.producer.ask("one", SINGLES // 10)  # whatever a new connection needs
         return {"enqueue": SINGLES / float(self.producer.ask("one", SINGLES))}
 
     def bulk(self) -> Figures:
@@ -89,15 +92,31 @@ class Contest:
         return info(self.client, "cpu", "used_cpu_user") + info(self.client, "cpu", "used_cpu_sys")
 
 
+def singles(entrants: list[Entrant], server: RedisServer, say: Callable[[str], None]) -> dict[str, Figures]:
+    """Return how many jobs a second each enqueues one at a time.
+
+    All within a minute, and again: what a call costs differs less from queue to queue than from minute to minute.
+    """
+    rates: dict[str, list[float]] = {entrant.key: [] for entrant in entrants}
+    for entrant in entrants * PASSES:
+        with server.client() as client, closing(Producer(entrant, server.url)) as producer:
+            client.flushall()
+            try:
+                rates[entrant.key].append(Contest(entrant, server.url, client, producer).enqueue()["enqueue"])
+            except (RuntimeError, OSError) as error:
+                say(f"{entrant.name}: enqueue failed: {error}")
+    return {key: {"enqueue": median(found)} if found else {} for key, found in rates.items()}
+
+
 def measure(entrant: Entrant, server: RedisServer, first: bool, say: Callable[[str], None]) -> Figures:
     """Return all figures of one round; what fails is said, and missing. Memory is read in the first round only."""
     figures: Figures = {}
     with server.client() as client:
         producer = Producer(entrant, server.url)
         contest = Contest(entrant, server.url, client, producer)
-        steps = [contest.enqueue, contest.bulk, contest.empty, contest.memory, contest.idle, contest.wide]
+        steps = [contest.bulk, contest.empty, contest.memory, contest.idle, contest.wide]
         if entrant is FLOOR:
-            steps = [contest.enqueue, contest.idle]
+            steps = [contest.idle]
         elif not first:
             steps.remove(contest.memory)
         try:

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import chart
-from benchmarks.contest import AT_A_TIME, DUE, SINGLES, SLEEP_MS, SLEEPS, STAMPS, WARM
+from benchmarks.contest import AT_A_TIME, DUE, PASSES, SINGLES, SLEEP_MS, SLEEPS, STAMPS, WARM
 from benchmarks.entrants import FLOOR, OURS, PEERS, Entrant
 
 EVERYBODY = {one.key: one for one in [FLOOR, OURS, *PEERS]}
@@ -55,7 +55,8 @@ gets the same work through a small adapter in `benchmarks/peers/`, on one worker
 
 - **jobs /s, Redis CPU**: jobs that do nothing are enqueued, then a worker starts; from the end of the first to the end
   of the last, and what Redis' own count of processor time says.
-- **enqueue, in bulk**: one process, no worker. {SINGLES:,} calls, each waited for; then the best way there is for many.
+- **enqueue, in bulk**: one process, no worker. {SINGLES:,} calls, each waited for, {PASSES} times a round, everybody
+  within a minute; then the best way there is for many.
 - **pick-up**: {STAMPS} jobs, each given to a worker that waits: from before the call to the first line of the job, on
   the clock that all processes of a machine share.
 - **late**: {DUE} jobs at times of their own, on a waiting worker: from the time asked for to the first line.
