@@ -82,16 +82,18 @@ def posts(status: int, headers: Mapping[str, str], body: bytes) -> tuple[list[tu
 
 
 def plain_text(post: Mapping[str, Any]) -> str:
-    """Return a post's text as it was written: links at their full length, and the three characters X escapes."""
-    text: str = post["text"]
+    """Return a post's text as it was written: with the three characters X escapes, and links at their full length."""
+    text = html.unescape(post["text"])  # before the links are in it: "&times=" is no entity there
     for link in (post.get("entities") or {}).get("urls") or ():
         text = text.replace(link["url"], link["expanded_url"])
-    return html.unescape(text)
+    return text
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts are one to X, which adds to links their scheme and a slash, and trims white space."""
-    one, other = (re.sub(r"https?://|/(?=\s|$)", "", unicodedata.normalize("NFC", text)) for text in (one, other))
+    """Whether two texts are one to X, which adds to links their scheme and a slash, may escape an & in them, and trims
+    white space."""
+    added = re.compile(r"https?://|/(?=\s|$)|(?<=&)(?:amp;)+")
+    one, other = (added.sub("", unicodedata.normalize("NFC", text)) for text in (one, other))
     return one.split() == other.split()
 
 

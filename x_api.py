@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -39,6 +40,7 @@ LONGEST_ANSWER = 64 * 1024
 LONGEST_PAGE = 4 * 1024 * 1024  # of a timeline: 100 posts, and what their links lead to
 PAGES = 5  # of a timeline
 STALE_AFTER = 5.0  # seconds between signing and sending
+APART = 240.0  # seconds between our clock and X's, which refuses 300
 
 __all__ = [
     "Account",
@@ -56,6 +58,8 @@ __all__ = [
     "sign_in_finish",
     "sign_in_start",
 ]
+
+log = logging.getLogger("tweetnow.worker")
 
 for _name in ("oauthlib", "requests_oauthlib"):  # at DEBUG these write tokens, whatever level the program asks for
     logging.getLogger(_name).setLevel(logging.INFO)
@@ -165,9 +169,21 @@ def _answer(signed: Signed, longest: int, end: float) -> tuple[int, Mapping[str,
         if _never_connected(error):
             raise NotSent(reason("unreachable")) from error
         raise Unknown(reason("no_answer", type(error).__name__)) from error
-    if answer.status_code == 401 and time.time() - signed.signed_at > STALE_AFTER:
-        raise NotSent(reason("unreachable"))  # on the way too long: X may mean the timestamp, not the person
+    late = time.time() - signed.signed_at > STALE_AFTER
+    if answer.status_code == 401 and (late or _apart(answer.headers)):
+        raise NotSent(reason("unreachable"))  # X may mean the timestamp, not the person
     return answer.status_code, answer.headers, bytes(body)
+
+
+def _apart(headers: Mapping[str, str]) -> bool:
+    """Whether X's clock, by the date of its answer, is so far from ours that it takes nothing we sign."""
+    try:
+        apart = parsedate_to_datetime(headers["Date"]).timestamp() - time.time()
+    except (KeyError, ValueError):
+        return False
+    if abs(apart) > APART:
+        log.error("X takes nothing from here: its clock is %+.0f s from ours. Set the clock of this machine", apart)
+    return abs(apart) > APART
 
 
 def _never_connected(error: requests.RequestException | HTTPError) -> bool:

@@ -1,6 +1,7 @@
 """What may be concluded from what X answers: the sandbox, and servers that break the rules of HTTP."""
 
 import gzip
+import html
 import json
 import logging
 import socket
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ import requests
 
 import settings as configuration
 import x_api
+from sandbox.links import shortened
 from settings import Settings
 from tests.sandbox_server import CALLBACK, allow, running_sandbox
 from tests.servers import free_port
-from x_answers import conclude
+from x_answers import conclude, plain_text, same_words
 
 CREDENTIALS = ("1-token-that-is-secret", "secret-of-the-token")
 
@@ -303,6 +306,20 @@ def test_a_401_to_an_old_signature_is_not_about_the_person(tmp_path: Path, monke
             post(settings, "Gone", (account.token, account.secret))
 
 
+@pytest.mark.parametrize(("seconds", "error"), [(600, x_api.NotSent), (-600, x_api.NotSent), (100, x_api.Refused)])
+def test_a_401_to_a_clock_that_is_wrong_is_not_about_the_person(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds: int, error: type[Exception]
+) -> None:
+    """X dates its answers: where its clock is too far from ours no token is taken, and the operator hears of it."""
+    date = formatdate(time.time() + seconds, usegmt=True)
+    with (
+        server(says("401 Unauthorized", b'{"title":"Unauthorized"}', f"Date: {date}")) as (url, _),
+        pytest.raises(error),
+    ):
+        post(settings_for(tmp_path, url))
+    assert ("Set the clock" in caplog.text) == (error is x_api.NotSent)
+
+
 def test_the_body_is_the_text_and_nothing_else(tmp_path: Path) -> None:
     """X refuses unknown fields, and a repeated one in the header."""
     with server(says("201 Created", b'{"data":{"id":"12","text":"Hi"}}')) as (url, seen):
@@ -419,6 +436,23 @@ def timeline(*pages: dict[str, Any]) -> Callable[[socket.socket], object]:
         says("200 OK", body, "Connection: close")(connection)
 
     return serve
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Look https://example.com/?a=1&timestamp=2 and example.org/?x=1&copy=2&region=3 & <this> &copy; &amp;",
+        "https://example.com/?a=1&amp;b=2",
+        "AT&T; R&D, 1 &lt; 2",
+    ],
+)
+def test_words_are_known_again_as_x_gives_them(text: str, escaped: bool) -> None:
+    """With links as t.co and some characters escaped; what looks like an entity inside a link is none."""
+    given, urls = shortened(text, 1)
+    for url in urls:
+        url["expanded_url"] = html.escape(str(url["expanded_url"])) if escaped else url["expanded_url"]
+    assert same_words(plain_text({"text": given, "entities": {"urls": urls}}), text)
 
 
 def test_a_look_reads_page_after_page(tmp_path: Path) -> None:
