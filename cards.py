@@ -9,7 +9,7 @@ from queue.jobs import connected
 from typing import Any
 
 import models
-from models import Tweet
+from models import Tweet, User
 
 LATER = "You may close this page meanwhile."
 # Of a state, or of a reason to wait: its name, what leads to its time, and a hint where there is no reason. While a
@@ -47,6 +47,18 @@ BLANK = {
     "job_id": "", "state": "queued", "time": None, "text": "", "reason": None, "tweet_url": None, "attempt": 0,
     "deeds": (), "due_at": None,
 }  # fmt: skip
+
+
+def upcoming(user: User, limit: int) -> list[Tweet]:
+    """Return the person's scheduled tweets, the next one first."""
+    mine = Tweet.select(Tweet, User).join(User).where(Tweet.user == user, Tweet.state == "scheduled")
+    return list(mine.order_by(Tweet.due_at, Tweet.id).limit(limit))
+
+
+def recent(user: User, limit: int) -> list[Tweet]:
+    """Return all the others, the newest first."""
+    mine = Tweet.select(Tweet, User).join(User).where(Tweet.user == user, Tweet.state != "scheduled")
+    return list(mine.order_by(Tweet.id.desc()).limit(limit))
 
 
 def facts(tweet: Tweet, job: Job | None = None) -> dict[str, Any]:

@@ -33,22 +33,22 @@ def unknown(settings: Settings, tweet: Tweet) -> None:
 
 
 def clear_up(settings: Settings, tweet: Tweet) -> None:
-    """Look for it. Returns when it is sent, uncertain, or queued to be sent once more; else raises Snooze.
+    """Look for it. Returns when it is sent, uncertain, queued to be sent once more, or another's; else raises Snooze.
 
     The next look is written down before this one is made, so that however this one ends (a defect, a time limit, the
     worker's death) looks have their pauses and come to an end: each may cost money.
     """
-    if (
-        tweet.absent_from is None
-    ):  # its worker died, or is frozen with a signed request that X takes until it is too old
-        tweet.record_unknown((tweet.sending_at or now_ms()) + settings.x_tolerance_seconds * 1000 + SLACK)
+    too_old = (tweet.sending_at or now_ms()) + settings.x_tolerance_seconds * 1000 + SLACK
+    # Its worker died, or is frozen with a signed request that X takes until it is too old.
+    if tweet.absent_from is None and not tweet.record_unknown(too_old):
+        return  # somebody else's now
     seen_at, planned = now_ms(), tweet.next_attempt_at or 0
     if planned > seen_at or is_over(tweet, planned):
         look_again(tweet, planned)
         return
     pause = pause_of(settings, tweet)
     if not tweet.record_look(seen_at + pause):
-        return  # somebody else's now
+        return
     since = (tweet.unknown_at or tweet.sending_at or tweet.created_at) - SLACK
     try:
         found = x_api.find(settings, tweet.user.credentials(), tweet.user.x_id, tweet.text, since)

@@ -11,16 +11,17 @@ The row decides; its job in the queue is an alarm clock (alarm.py). Times are mi
 import logging
 import queue
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import peewee
 
 import alarm
 import holds
-from reasons import BadTweet, Reason, checked, columns, reason
+from reasons import BadTweet, Reason, checked, checked_key, columns, reason
 from settings import Settings
 from store import Row, Unreadable, database, lock_up, make_tables, open_store
-from tables import LONGEST_KEY, App, Person, Post, Session
+from tables import App, Person, Post, Session
 from times import due_ms, is_at, now_ms, resolve_time
 from tweet_status import status
 
@@ -28,6 +29,7 @@ __all__ = ["BadTweet", "Unreadable", "database", "resolve_time", "status"]  # fr
 
 WAITING = ("scheduled", "queued")  # X has nothing of it yet: it can be changed and called off
 OVER = ("failed", "uncertain", "missed")  # a person may send it again
+TELLING = 2.0  # seconds that a sign-in tells the queue of tweets that go on; the sweep tells it of the rest
 
 log = logging.getLogger("tweetnow.models")
 
@@ -50,13 +52,14 @@ class User(Person):
     def sign_in(cls, x_id: str, handle: str, token: str, secret: str) -> "User":
         """Return the person with this X id, known or new, with what the sign-in brought."""
         fresh = {"handle": handle, "token": lock_up(token), "secret": lock_up(secret), "signed_in_at": now_ms()}
-        new = cls.insert(x_id=x_id, **fresh)
-        new.on_conflict(conflict_target=[cls.x_id], update=fresh).execute()
-        holds.signed_in(cls, x_id)
+        with database.atomic():
+            cls.insert(x_id=x_id, **fresh).on_conflict(conflict_target=[cls.x_id], update=fresh).execute()
+            holds.signed_in(cls, x_id)
         user: User = cls.get(cls.x_id == x_id)
         waits = Tweet.select().where(Tweet.user == user, Tweet.reason_code == "waits_for_sign_in")
+        end = monotonic() + TELLING
         for tweet in list(waits):  # read to the end: SQLite refuses a write inside a read when another one was first
-            tweet.go_on()
+            tweet.go_on(tell=monotonic() < end)
         return user
 
     def tweet(self, text: str, at: datetime | float | None = None, key: str | None = None) -> "Tweet":
@@ -80,24 +83,12 @@ class User(Person):
         return tweet
 
     def _with_key(self, key: str, text: str, at: datetime | float | None) -> "Tweet | None":
-        if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
-            raise BadTweet("bad_key", f"The key {key[:20]!r} is not 1 to {LONGEST_KEY} ASCII characters: use a UUID.")
-        tweet = Tweet.get_or_none(Tweet.user == self, Tweet.key == key)
+        tweet = Tweet.get_or_none(Tweet.user == self, Tweet.key == checked_key(key))
         if tweet and not (tweet.text == text and is_at(tweet.due_at, at)):
             raise BadTweet("key_reused", f"The key {key!r} was used for another text or time: make one for each tweet.")
         if tweet and tweet.state in WAITING:  # the queue may have been away the first time
             alarm.wake(tweet.id, tweet.job_id, tweet.wakes_at)
         return tweet
-
-    def upcoming(self, limit: int) -> "list[Tweet]":
-        """Return the scheduled tweets, the next one first."""
-        mine = Tweet.select(Tweet, User).join(User).where(Tweet.user == self, Tweet.state == "scheduled")
-        return list(mine.order_by(Tweet.due_at, Tweet.id).limit(limit))
-
-    def recent(self, limit: int) -> "list[Tweet]":
-        """Return all the others, the newest first."""
-        mine = Tweet.select(Tweet, User).join(User).where(Tweet.user == self, Tweet.state != "scheduled")
-        return list(mine.order_by(Tweet.id.desc()).limit(limit))
 
 
 class Tweet(Post):
@@ -124,18 +115,21 @@ class Tweet(Post):
     # What a person does.
 
     def cancel(self) -> str:
-        """Call it off: "cancelled", or "too late" when X may already have it."""
-        if not self._change(WAITING, state="cancelled", next_attempt_at=None, **columns(None)):
-            return "cancelled" if self.state == "cancelled" else "too late"
-        alarm.stop(self.job_id)
-        return "cancelled"
+        """Call it off: "cancelled", "changed" if an earlier try may have reached X, or "too late" if X may have it."""
+        end = {"state": "uncertain", **columns(reason("earlier_try"))} if self.doubtful else {"state": "cancelled"}
+        if self._change(WAITING, Tweet.unknowns == self.unknowns, **columns(None) | {"next_attempt_at": None} | end):
+            alarm.stop(self.job_id)
+            return "changed" if self.state == "uncertain" else "cancelled"
+        if self.state in WAITING:  # an attempt began and ended since it was read
+            return self.cancel()
+        return "cancelled" if self.state == "cancelled" else "too late"
 
     def edit(self, text: str | None = None, at: datetime | float | None = None) -> str:
         """Change text or time while it waits: "changed", or "too late". Raises BadTweet as `User.tweet` does."""
         changes: dict[str, Any] = {} if text is None else {"text": checked(text)}
         if at is not None:
             changes |= {"due_at": due_ms(at, now_ms()), "state": "scheduled", "next_attempt_at": None, **columns(None)}
-        if not self._change(WAITING, **changes or {"text": self.text}):
+        if not self._change(WAITING, **changes or {"text": Tweet.text}):
             return "too late"
         if at is not None:
             alarm.move(self.id, self.job_id, self.wakes_at or now_ms())
@@ -180,8 +174,11 @@ class Tweet(Post):
     def record_waiting(self, why: Reason, next_attempt_at: int | None = None) -> bool:
         """X has nothing of it, and it will be tried again. Whoever took this attempt over may have counted it."""
         counted = (Tweet.state == "sending") & Tweet.absent_from.is_null(False)
-        unknowns = Tweet.unknowns - peewee.Case(None, [(counted, 1)], 0)
-        return self._settle("queued", why, next_attempt_at=next_attempt_at, unknowns=unknowns)
+        less = {
+            "unknowns": Tweet.unknowns - peewee.Case(None, [(counted, 1)], 0),
+            "unknown_at": peewee.fn.NULLIF(Tweet.unknown_at, peewee.Case(None, [(counted, Tweet.sending_at)])),
+        }
+        return self._settle("queued", why, next_attempt_at=next_attempt_at, **less)
 
     def record_unknown(self, absent_from: int) -> bool:
         """X may have it or not, which is looked for; what is not on the timeline from then on X does not have.
@@ -205,21 +202,21 @@ class Tweet(Post):
         """Its time was too long ago when its turn came."""
         return self.record_failed(reason("missed"), "missed")
 
-    def go_on(self) -> None:
+    def go_on(self, *, tell: bool = True) -> None:
         """The sign-in that it waited for is there."""
         waits = Tweet.reason_code == "waits_for_sign_in"
-        if self._change(WAITING, waits, next_attempt_at=now_ms(), **columns(None)):
+        if self._change(WAITING, waits, next_attempt_at=now_ms(), **columns(None)) and tell:
             alarm.move(self.id, self.job_id, self.wakes_at or now_ms())
 
     def renew_job(self) -> bool:
-        """Its job is over and X may have it: give it another one, which looks."""
-        if renewed := self._change_job(("sending",), state="sending"):
-            alarm.wake(self.id, self.job_id, None)
+        """Its job will not run again, and it is not at an end: give it another one."""
+        if renewed := self._change_job((self.state,), state=self.state):
+            alarm.wake(self.id, self.job_id, self.wakes_at)
         return renewed
 
     def record_failed(self, why: Reason, state: str = "failed") -> bool:
         """X has nothing of it, and will not. Uncertain before it was sent again, it still is: nobody looked since."""
-        if self.unknown_at and not self.unknowns:
+        if self.doubtful:
             return self.record_uncertain(reason("earlier_try"))
         return self._settle(state, why)
 
@@ -228,9 +225,11 @@ class Tweet(Post):
         return self._settle("uncertain", why)
 
     def _settle(self, state: str, why: Reason, **changes: Any) -> bool:
-        """End this attempt. A later one, a new job's first, and a row that is at an end, are none of ours."""
+        """End this attempt. A later one, a new job's first, a row at an end, and another time are none of ours."""
+        same_time = (Tweet.due_at == self.due_at) & (Tweet.next_attempt_at == self.next_attempt_at)
         changes = {"next_attempt_at": None} | changes | columns(why)
-        return self._change(("sending", *WAITING), self._ours(), state=state, **changes)
+        ours = self._ours() & ((Tweet.state == "sending") | same_time)
+        return self._change(("sending", *WAITING), ours, state=state, **changes)
 
     def _ours(self) -> Any:
         return (Tweet.attempts == self.attempts) & (Tweet.job_id == self.job_id)
@@ -244,10 +243,11 @@ class Tweet(Post):
         return changed
 
     def _change(self, states: tuple[str, ...], *conditions: Any, **changes: Any) -> bool:
-        """Change the row if it is still in one of these states (none named: any). Then and else, read it again."""
+        """Change the row if in one of these states (none: any). Read it again anyhow, but for which attempt is ours."""
         conditions += (Tweet.state.in_(states),) if states else ()
         changed = Tweet.update(**changes).where(Tweet.id == self.id, *conditions).execute()
-        self.__data__.update(Tweet.get_by_id(self.id).__data__)
+        ours = {name: (changed and changes.get(name)) or getattr(self, name) for name in ("attempts", "job_id")}
+        self.__data__.update(Tweet.get_by_id(self.id).__data__ | ours)
         if changed:
             log.info(self.line(self.state, why=self.reason_code, x_tweet=self.x_tweet_id))
         return bool(changed)

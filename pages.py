@@ -157,7 +157,9 @@ def show_home(
         draft = typed(fields or request.session.get("kept", {}))
         return render(request, "welcome.html", status, headers, **context, draft=draft, fits=fits(draft))
     draft = {"status": "", "at": "", "tz": "UTC"} | request.session.pop("kept", {}) | dict(fields or {})
-    upcoming, recent = cards.told(user.upcoming(UPCOMING + 1)), cards.told(user.recent(RECENT + 1))
+    upcoming, recent = (
+        cards.told(found) for found in (cards.upcoming(user, UPCOMING + 1), cards.recent(user, RECENT + 1))
+    )
     return render(
         request, "home.html", status, headers, **context, user=user, fields=draft, key=secrets.token_hex(16),
         upcoming=upcoming, recent=recent,

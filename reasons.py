@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import tweet_text
 
-LONGEST_DETAIL = 200
+LONGEST_DETAIL = LONGEST_KEY = 200
 
 # code: (sentence, action). An action is one of ACTIONS; None when waiting is all there is to do.
 # {detail} is X's own words, or what happened.
@@ -62,10 +62,6 @@ TABLE: dict[str, tuple[str, str | None]] = {
         "An earlier try may have reached X, and none since did. Look at your profile before you send it again.",
         "open_profile",
     ),
-    "interrupted": (
-        "We were cut off while sending, and X may have it or not. Look at your profile before you send it again.",
-        "open_profile",
-    ),
     # Signing in.
     "sign_in_refused": ('X refused the sign-in: "{detail}". Start again.', "sign_in"),
     "app_unknown": (
@@ -119,3 +115,10 @@ def checked(text: str) -> str:
     if problem := tweet_text.problem(text):
         raise BadTweet(*problem)
     return text
+
+
+def checked_key(key: str) -> str:
+    """Return a key that can be kept. Raises BadTweet for another one."""
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise BadTweet("bad_key", f"The key {key[:20]!r} is not 1 to {LONGEST_KEY} ASCII characters: use a UUID.")
+    return key

@@ -14,6 +14,12 @@ from settings import Settings
 # Busy first: a second process that starts while the first one turns on the write-ahead log has to wait for it.
 PRAGMAS = (("busy_timeout", 5000), ("journal_mode", "wal"), ("synchronous", 1), ("foreign_keys", 1))
 
+# How long Postgres may be silent, in s and ms. By itself libpq waits for minutes, and with it threads and /healthz.
+SILENCE: dict[str, Any] = {
+    "connect_timeout": 5, "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2,
+}  # fmt: skip
+
 logging.getLogger("peewee").setLevel(logging.INFO)  # at DEBUG it writes what is stored, whatever level the program asks
 
 database = peewee.DatabaseProxy()
@@ -40,8 +46,9 @@ def open_store(settings: Settings) -> None:
         Path(urlsplit(url).path[1:]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         database.initialize(db_url.connect(url, pragmas=PRAGMAS, lock_type="IMMEDIATE"))
     else:
-        tls = {"sslmode": "require"} if settings.production and "sslmode=" not in url else {}
-        database.initialize(db_url.connect(url, unquote_password=True, unquote_user=True, **tls))
+        options = SILENCE | ({"sslmode": "require"} if settings.production else {})
+        unsaid = {name: value for name, value in options.items() if f"{name}=" not in url}
+        database.initialize(db_url.connect(url, unquote_password=True, unquote_user=True, **unsaid))
     _vault[:] = [MultiFernet([Fernet(str(key)) for key in settings.token_keys])]
 
 

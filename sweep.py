@@ -1,7 +1,7 @@
 """The sweep: every half minute one worker looks for tweets that should be on their way and that nothing would wake.
 
 The queue was away when they were accepted, or has forgotten their jobs (flushed, restored from an older copy), or their
-jobs are over and they are not, or sleep for longer than the row says.
+jobs are over and they are not, or sleep for longer than the row says, or lie nowhere.
 """
 
 import logging
@@ -9,8 +9,10 @@ import queue
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from queue import report
 from queue.backoff import delay
 from queue.hands import event
+from queue.jobs import connected
 from typing import Any
 
 import peewee
@@ -25,6 +27,7 @@ PERIOD = 30.0  # seconds
 AHEAD = 120_000  # ms; what is due later is looked at later
 PAGE = 200
 TOO_LATE = 1_000  # ms that a job may be due after its row
+STRANDED = 600_000  # ms; a tweet that should have been out for so long may have a job that nobody will take
 
 log = logging.getLogger("tweetnow.worker")
 
@@ -66,17 +69,34 @@ def mend(tweet: Tweet) -> str:
     if tweet.next_attempt_at == FOR_EVER:  # see `signed_in`
         tweet.go_on()
         return "moved"
-    job = queue.status(tweet.job_id)
+    job = known(tweet.job_id)
     if job is None:
         alarm.wake(tweet.id, tweet.job_id, tweet.wakes_at)
         return "woken"
     if job.state in tweet_status.JOB_ENDS:
         return "ended" if tweet_status.end(tweet, job) else "well"
+    if tweet.since < now_ms() - STRANDED and not lies_where_it_waits(job):
+        return "renewed" if tweet.renew_job() else "well"
     wakes_at = max(tweet.wakes_at or 0, now_ms())
     if job.state == "scheduled" and (job.due_at or 0) > wakes_at + TOO_LATE + put_off(job):
         alarm.move(tweet.id, tweet.job_id, wakes_at)  # the row was changed while the queue was away, or its job ran
         return "moved"
     return "well"
+
+
+def known(job_id: str) -> queue.Job | None:
+    """What the queue knows of a job. What was put under its key by hand is none: enqueue moves it aside."""
+    try:
+        return queue.status(job_id)
+    except queue.Unavailable:
+        raise
+    except queue.QueueError:
+        return None
+
+
+def lies_where_it_waits(job: queue.Job) -> bool:
+    """Whether a job that says that it waits does. Somebody may have removed its list, or its place on the schedule."""
+    return job.state not in ("pending", "scheduled") or report.lies_there(connected(), job)
 
 
 def put_off(job: queue.Job) -> float:

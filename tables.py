@@ -8,10 +8,9 @@ from typing import Any
 
 import peewee
 
-from reasons import Reason
+from reasons import LONGEST_KEY, Reason
 from store import Row, unlock
 
-LONGEST_KEY = 200
 ZERO: list[peewee.Node] = [peewee.SQL("DEFAULT 0")]  # for columns that tables of an older version lack
 
 
@@ -79,6 +78,11 @@ class Post(Row):
     def line(self, verb: str, **facts: Any) -> str:
         """Return a line for the log about this tweet. It has no words of the person, and no token."""
         return event(verb, tweet=self.id, job=self.job_id, attempt=self.attempts, **facts)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether an earlier try may have reached X: it was uncertain, was sent again, and nobody looked since."""
+        return bool(self.unknown_at and not self.unknowns)
 
     @property
     def since(self) -> int:

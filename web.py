@@ -150,6 +150,8 @@ def change(request: Request, fields: Mapping[str, str]) -> Response:
 def send_again(request: Request) -> Response:
     """POST /tweets/{job_id}/retry: a failed, missed or uncertain one goes out under a new job id."""
     tweet = own_tweet(request)
+    if request.path_params["job_id"] != tweet.job_id:  # done already, and the answer was lost
+        return accepted(request, tweet)
     limiter.count("posts", tweet.user.x_id, request.app.state.settings.posts_per_minute)
     try:
         return accepted(request, tweet.send_again())

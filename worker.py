@@ -69,8 +69,8 @@ def wait_for_hold(tweet: models.Tweet) -> int:
     why, until = holds.held(tweet.user)
     if why:
         until = min(until + int(random.random() * SPREAD * 1000), FOR_EVER)
-        tweet.record_waiting(why, until)
-        raise queue.Snooze(max(until / 1000 - time.time(), 0))
+        unchanged = tweet.record_waiting(why, until)  # else it is read again
+        raise queue.Snooze(max(until / 1000 - time.time(), 0) if unchanged else 0)
     return until
 
 

@@ -160,6 +160,15 @@ def clock(jobs: JobQueue) -> int:
 
 
 @_typed
+def lies_there(jobs: JobQueue, job: Job) -> bool:
+    """Return whether this pending or scheduled job may be where it waits. One that somebody removed from there will not
+    run. Of a list this tells no more than that it is empty: a look through it costs its length."""
+    if job.state == "scheduled":
+        return jobs.redis.zscore(keys.scheduled(jobs.ns), job.id) is not None
+    return jobs.redis.llen(keys.pending(jobs.ns, job.queue)) > 0
+
+
+@_typed
 def progress(jobs: JobQueue, ids: Sequence[str]) -> list[Job]:
     """Return those of these jobs that are there, with nothing but how far they are. One round trip."""
     return _read(jobs, ids, PROGRESS)

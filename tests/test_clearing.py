@@ -146,6 +146,20 @@ def test_a_tweet_that_another_took_over_is_not_looked_for(life: Life, monkeypatc
     assert tweet.state == "uncertain"
 
 
+def test_an_attempt_that_another_began_is_not_looked_for(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that froze before it took over an attempt wakes during the next one, which is none of its business."""
+    monkeypatch.setattr(x_api, "find", lambda *_: pytest.fail("X was asked"))
+    tweet = life.tweet()
+    tweet.start_sending()
+    now = Tweet.get_by_id(tweet.id)
+    now.record_unknown(now_ms())
+    now.record_absent()
+    now.start_sending()
+    clearing.clear_up(worker.settings, tweet)
+    row = Tweet.get_by_id(tweet.id)
+    assert (row.state, row.attempts, row.absent_from) == ("sending", 2, None)
+
+
 # What X answers ------------------------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,10 @@
 
 import logging
 import queue
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,9 +19,13 @@ import peewee
 import pytest
 from cryptography.fernet import Fernet
 
+import alarm
+import cards
+import health
 import holds
 import models
 import settings as configuration
+import store
 import tweet_status
 from models import BadTweet, Tweet, User
 from reasons import ACTIONS, TABLE, reason
@@ -273,6 +279,27 @@ def test_a_sign_in_wakes_what_an_older_version_left_scheduled(ada: User) -> None
     assert (row.reason, row.wakes_at) == (None, row.due_at)
 
 
+def test_an_edit_of_nothing_changes_nothing(ada: User) -> None:
+    """Not even back to what it was when the row was read."""
+    tweet = ada.tweet("Old words")
+    stale = Tweet.get_by_id(tweet.id)
+    tweet.edit("New words")
+    assert (stale.edit(), stale.text) == ("changed", "New words")
+
+
+def test_a_sign_in_does_not_wait_for_a_silent_queue(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time the queue is told takes a while then. The rows go on, and the sweep tells it."""
+    waits = [ada.tweet(f"Tweet {n}") for n in range(3)]
+    for tweet in waits:
+        tweet.record_waiting(reason("waits_for_sign_in"), FOR_EVER)
+    told: list[int] = []
+    monkeypatch.setattr(alarm, "move", lambda tweet_id, *_: told.append(tweet_id))
+    monkeypatch.setattr(models, "TELLING", 0.0)
+    User.sign_in(ada.x_id, "ada", "new token", "new secret")
+    assert [Tweet.get_by_id(tweet.id).reason for tweet in waits] == [None] * 3
+    assert told == []
+
+
 def test_an_edit_makes_up_for_a_job_that_was_never_enqueued(ada: User, redis_url: str) -> None:
     """When Redis was away as the tweet came, a new time enqueues it under the same id."""
     queue.connect(AWAY)
@@ -309,7 +336,7 @@ def test_only_one_of_two_workers_sends(ada: User) -> None:
 def test_a_fact_is_not_fenced(ada: User) -> None:
     """That X took it is written down whatever the row says meanwhile."""
     tweet = sending(ada)
-    Tweet.get_by_id(tweet.id).record_uncertain(reason("interrupted"))
+    Tweet.get_by_id(tweet.id).record_uncertain(reason("no_look"))
     tweet.record_sent("1445880548472328192")
     assert (tweet.state, tweet.x_tweet_id, tweet.reason) == ("sent", "1445880548472328192", None)
     assert tweet.url() == "http://x.example/ada/status/1445880548472328192"
@@ -319,7 +346,7 @@ def test_a_late_worker_cannot_fail_a_newer_attempt(ada: User) -> None:
     """What an earlier attempt learned, other than a success, does not touch a later one, nor an end."""
     late = sending(ada)
     tweet = Tweet.get_by_id(late.id)
-    tweet.record_uncertain(reason("interrupted"))
+    tweet.record_uncertain(reason("no_look"))
     assert not Tweet.get_by_id(tweet.id).record_failed(reason("duplicate"))
     tweet.send_again().start_sending()
     stale = Tweet(**late.__data__)
@@ -331,7 +358,7 @@ def test_a_late_worker_cannot_touch_a_tweet_that_was_sent_again(ada: User) -> No
     """Until its new job begins, the attempts of a tweet that is sent again are those of the old one: the job counts."""
     late = sending(ada)
     tweet = Tweet.get_by_id(late.id)
-    tweet.record_uncertain(reason("interrupted"))
+    tweet.record_uncertain(reason("no_look"))
     again = tweet.send_again().job_id
     for answer in (Tweet.record_failed, Tweet.record_uncertain, Tweet.record_waiting):
         stale = Tweet(**late.__data__)
@@ -362,12 +389,67 @@ def test_an_attempt_that_never_left_is_not_unknown(ada: User) -> None:
     frozen = sending(ada)
     Tweet.get_by_id(frozen.id).record_unknown(5_000)
     assert frozen.record_waiting(reason("unreachable"))
-    assert (frozen.state, frozen.unknowns) == ("queued", 0)
+    assert (frozen.state, frozen.unknowns, frozen.unknown_at) == ("queued", 0, None)
     frozen.start_sending()
     frozen.record_unknown(5_000)
     frozen.record_absent()
     frozen.record_waiting(reason("rate_limited"), now_ms())  # before it goes out once more
-    assert frozen.unknowns == 1
+    assert (frozen.unknowns, frozen.unknown_at) == (1, frozen.sending_at)
+
+
+def test_what_another_began_is_never_ours(ada: User) -> None:
+    """Who is told that it is not theirs any more, and goes on all the same, changes nothing either."""
+    late = sending(ada)
+    now = Tweet.get_by_id(late.id)
+    assert now.record_unknown(5_000)
+    assert now.record_absent()
+    assert now.start_sending()
+    for _ in range(2):
+        assert not late.record_unknown(6_000)
+        assert not late.record_look(6_000)
+        assert not late.record_absent()
+        assert not late.record_waiting(reason("unreachable"))
+    assert (late.state, late.attempts, Tweet.get_by_id(late.id).attempts) == ("sending", 1, 2)
+    assert now.record_absent()
+
+
+@pytest.mark.parametrize("deed", ["time", "now"])
+def test_a_worker_that_read_it_before_does_not_undo_what_a_person_did(ada: User, deed: str) -> None:
+    """It was late or held when the worker read it; since then it has another time, and the person was told so."""
+    tweet = ada.tweet("Hello", at=datetime.now(UTC) + timedelta(hours=1))
+    late = Tweet.get_by_id(tweet.id)
+    if deed == "now":
+        assert tweet.send_now() == "changed"
+    else:
+        assert tweet.edit(at=datetime.now(UTC) + timedelta(days=1)) == "changed"
+    assert not late.record_missed()
+    late = Tweet.get_by_id(tweet.id)
+    late.due_at = late.next_attempt_at = None
+    assert not late.record_waiting(reason("rate_limited"), now_ms() + 60_000)
+    assert Tweet.get_by_id(tweet.id).state == tweet.state == ("queued" if deed == "now" else "scheduled")
+
+
+def test_what_x_may_have_is_not_said_to_be_cancelled(ada: User) -> None:
+    """One that was uncertain is sent again, and called off before it went out: nobody knows of the first try."""
+    tweet = sending(ada)
+    tweet.record_unknown(5_000)
+    tweet.record_uncertain(reason("no_look"))
+    job_id = tweet.send_again().job_id
+    stale = Tweet.get_by_id(tweet.id)
+    assert tweet.cancel() == "changed"
+    assert (tweet.state, tweet.reason_code) == ("uncertain", "earlier_try")
+    assert (job := queue.status(job_id))
+    assert job.state == "cancelled"
+    assert (stale.cancel(), stale.state) == ("too late", "uncertain")
+
+
+def test_what_x_does_not_have_can_be_cancelled(ada: User) -> None:
+    """It was looked for: so nobody need be told that X may have it. Also by who read it before that."""
+    tweet = sending(ada)
+    stale = Tweet.get_by_id(tweet.id)
+    tweet.record_unknown(5_000)
+    tweet.record_absent()
+    assert (stale.cancel(), stale.state, stale.reason) == ("cancelled", "cancelled", None)
 
 
 def test_send_again_makes_a_new_job_and_the_old_id_still_answers(ada: User) -> None:
@@ -402,8 +484,8 @@ def test_the_lists_of_a_person(ada: User) -> None:
     User.sign_in("1906120902", "grace", "t", "s").tweet("Not hers")
     hours = {n: ada.tweet(f"in {n}", at=datetime.now(UTC) + timedelta(hours=n)) for n in (3, 1, 2)}
     first, second = ada.tweet("first"), ada.tweet("second")
-    assert ada.upcoming(2) == [hours[1], hours[2]]
-    assert ada.recent(10) == [second, first]
+    assert cards.upcoming(ada, 2) == [hours[1], hours[2]]
+    assert cards.recent(ada, 10) == [second, first]
 
 
 def test_a_list_is_one_query(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,9 +501,9 @@ def test_a_list_is_one_query(ada: User, monkeypatch: pytest.MonkeyPatch) -> None
         return execute(*args, **kwargs)
 
     monkeypatch.setattr(models.database.obj, "execute_sql", counted)
-    recent = ada.recent(10)
+    recent = cards.recent(ada, 10)
     assert [tweet.url() for tweet in recent] == [f"http://x.example/ada/status/{n}" for n in (4, 3, 2, 1, 0)]
-    assert [tweet.user.handle for tweet in ada.upcoming(10)] == ["ada"] * 5
+    assert [tweet.user.handle for tweet in cards.upcoming(ada, 10)] == ["ada"] * 5
     assert len(asked) == 2
     found = Tweet.for_job(recent[0].job_id, ada)
     assert found is not None
@@ -509,7 +591,7 @@ def test_send_now_and_it_is_there_are_one_change(ada: User) -> None:
     assert (job.due_at or now_ms()) <= now_ms()
     lost = sending(ada, "Lost")
     assert lost.confirm() == "too late"
-    lost.record_uncertain(reason("interrupted"))
+    lost.record_uncertain(reason("no_look"))
     assert (lost.confirm(), lost.state, lost.reason, lost.sent_at) == ("changed", "sent", None, lost.sending_at)
 
 
@@ -737,6 +819,17 @@ def test_sqlite_is_set_up_for_two_processes(ada: User) -> None:
     pragmas = ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
     found = [models.database.execute_sql(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
     assert found == ["wal", 5000, 1, 1]
+
+
+def test_a_database_that_says_nothing_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Postgres that is frozen or behind a cut takes a connection and never answers."""
+    monkeypatch.setitem(store.SILENCE, "connect_timeout", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://me@127.0.0.1:{silent.getsockname()[1]}/tweets"
+        began = time.monotonic()
+        models.connect(settings_for(tmp_path, DATABASE_URL=url))
+        assert health.look_at_database() is None
+    assert time.monotonic() - began < 60
 
 
 def test_tables_can_be_made_by_all_at_once(tmp_path: Path) -> None:

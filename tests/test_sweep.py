@@ -174,3 +174,31 @@ def test_a_sweep_that_cannot_go_on_ends_in_peace(ada: User, monkeypatch: pytest.
 
     monkeypatch.setattr(sweep, "unfinished", broken)
     assert swept() == {}
+
+
+def test_a_bad_key_is_no_reason_to_leave_the_others(ada: User) -> None:
+    """Where a job should be lies something else, put there by hand: it is moved aside, and all go on."""
+    junk, other = ada.tweet("First"), ada.tweet("Second")
+    redis = connected().redis
+    redis.flushall()
+    redis.set(f"{connected().ns}:job:{junk.job_id}", "junk")
+
+    assert (swept(), swept()) == ({"woken": 2}, {})
+    assert [found and found.state for found in map(queue.status, (junk.job_id, other.job_id))] == ["pending"] * 2
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_job_that_lies_nowhere_is_made_anew(ada: User, monkeypatch: pytest.MonkeyPatch, scheduled: bool) -> None:
+    """Somebody removed its list, or the schedule: its hash still says that it waits, and no worker would find it."""
+    tweet = ada.tweet("Hello", at=soon() if scheduled else None)
+    place = f"{connected().ns}:scheduled" if scheduled else f"{connected().ns}:pending:default"
+    connected().redis.delete(place)
+    assert swept() == {}  # it may have been taken just now
+    monkeypatch.setattr(sweep, "now_ms", lambda: now_ms() + 11 * 60_000)
+    assert swept() == {"renewed": 1}
+
+    row = Tweet.get_by_id(tweet.id)
+    assert row.job_id != tweet.job_id
+    assert (job := queue.status(row.job_id))
+    assert (job.state, row.state) == (("scheduled", "scheduled") if scheduled else ("pending", "queued"))
+    assert swept() == {}

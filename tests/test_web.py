@@ -759,6 +759,18 @@ def test_a_failed_tweet_can_be_sent_again(site: Site) -> None:
     assert (late.status_code, late.json()["state"]) == (409, "sent")
 
 
+def test_send_again_is_one_decision(site: Site) -> None:
+    """The answer was lost, or another tab is behind: the same press comes again when that try has ended, too."""
+    ada = site.person()
+    old = tweet(ada)["job_id"]
+    fail(old, "gave_up")
+    new = ada.post(f"/tweets/{old}/retry").json()["job_id"]
+    fail(new, "gave_up")
+    again = ada.post(f"/tweets/{old}/retry")
+    assert (again.status_code, again.json()["job_id"], again.json()["state"]) == (202, new, "failed")
+    assert ada.post(f"/tweets/{new}/retry").json()["state"] == "queued"
+
+
 def test_the_text_of_an_old_tweet_goes_back_into_the_composer(site: Site) -> None:
     """`Edit as new` is a link that works without JavaScript."""
     ada = site.person()

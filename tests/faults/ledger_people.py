@@ -20,6 +20,7 @@ WORDS = (
     "hello",
     "<b>bold</b> & more",
     "see https://example.com/a?b=1&c=2",
+    "https://example.com/?a=1&timestamp=2",
     "grüße",
     "日本",
     "👩‍👩‍👧",
@@ -42,7 +43,9 @@ class Order:
     deed: str  # "", or one of DEEDS
     wait: float  # before the deed
     stubborn: bool  # sends a failed or missed one again
-    doubt: str  # what is done with an uncertain one: "", look (and then "It is there" or "Send again"), blind (again)
+    doubt: (
+        str  # with an uncertain one: "", look (then "It is there" or "Send again"), blind (again), regret (and cancel)
+    )
 
 
 DEEDS = {"": 6, "cancel": 2, "edit": 3, "time": 2, "now": 1, "sign in": 1}  # and how often
@@ -60,7 +63,7 @@ def orders(weather: Any, account: str) -> Iterator[Order]:
         deed = chance.choices(list(DEEDS), list(DEEDS.values()))[0]
         pause = chance.uniform(0, 1.4) * max(weather.seconds / count - 1.5, 0.1)
         wait = chance.uniform(0, due * 1.1 + 0.3)
-        doubt = chance.choice(["", "look", "look", "blind"])
+        doubt = chance.choice(["", "look", "look", "blind", "regret"])
         yield Order(key, text, pause, due, deed, wait, chance.random() < 0.7, doubt)
 
 
@@ -153,9 +156,10 @@ class Person:
             said = {200: "done", 202: "done", 409: "too late", 422: "too late"}.get(
                 answer.status_code if answer is not None else 0, "unknown"
             )
-            draft.told.append(Told(deed, said))
-            if answer is not None and answer.status_code == 202:
+            if answer is not None and answer.status_code in (200, 202):
                 draft.job_id = answer.json()["job_id"]
+                said = "in doubt" if deed == "cancel" and answer.json()["state"] == "uncertain" else said
+            draft.told.append(Told(deed, said))
             if said != "unknown":
                 return
             self.late.wait(0.2)
@@ -188,9 +192,11 @@ class Person:
         if doubt == "look" and not alike and self._on_profile(draft):
             self._do(draft, "there")
             return
-        if doubt == "blind" or alike or code == "no_look":  # X may have it, or get it a moment later
+        if doubt in ("blind", "regret") or alike or code == "no_look":  # X may have it, or get it a moment later
             draft.blind += 1
         self._do(draft, "again")
+        if doubt == "regret":
+            self._do(draft, "cancel")
 
     def _on_profile(self, draft: Draft) -> bool:
         while not self.late.wait(0.2):
