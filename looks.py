@@ -9,8 +9,11 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from queue import Job
+from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
+
+import peewee
 
 import cards
 import models
@@ -18,6 +21,8 @@ from models import OldJob, Tweet, User
 from sign_in import JOB_ID, nothing_of_yours, people
 
 MOST = 200  # looks taken together
+PATIENCE = 10.0  # seconds that one waits
+RENEWED = 60.0  # seconds that a connection is used
 LINGER = 0.05  # seconds that the thread and its connection wait for the next one: opening them costs more than a look
 Asked = tuple[str | None, str]  # the session's id, and a job's
 Told = dict[str, Any]
@@ -28,9 +33,16 @@ _takers: WeakKeyDictionary[asyncio.AbstractEventLoop, "Taker"] = WeakKeyDictiona
 
 
 async def look(session: str | None, job_id: str) -> Told:
-    """Return what is known now. Raises Trouble 404 unless it is a tweet of the person whose session this is."""
+    """Return what is known now. Raises Trouble 404 unless it is a tweet of the person whose session this is, and
+    peewee.OperationalError when the database is away or silent."""
     loop = asyncio.get_running_loop()
-    return await _takers.setdefault(loop, Taker()).ask((session, job_id), loop)
+    taker = _takers.setdefault(loop, Taker())
+    try:
+        return await asyncio.wait_for(taker.ask((session, job_id), loop), PATIENCE)
+    except TimeoutError:
+        if _takers.get(loop) is taker:  # its connection is silent: the next ones get another
+            _takers[loop] = Taker()
+        raise peewee.OperationalError(f"no answer within {PATIENCE:g} s") from None
 
 
 class Taker:
@@ -63,7 +75,8 @@ class Taker:
         batch: Batch = []
         try:
             with models.database.connection_context():
-                while self.some.wait(LINGER):
+                end = monotonic() + RENEWED
+                while monotonic() < end and self.some.wait(LINGER):
                     if batch := self.next_batch():
                         loop.call_soon_threadsafe(tell, batch, look_at([asked for asked, _ in batch]))
         except Exception as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SOONEST, LATEST = 500, 5_000  # ms between two looks at a tweet that is on its way
 STUCK = ((3_600_000, 300_000), (300_000, 30_000))  # on its way for longer than this: every so many ms
-LONGEST_WAIT = 3_600_000  # ms between two looks at a tweet whose time is known
+LONGEST_WAIT = 7_200_000  # ms between two looks at a tweet whose time is known
 WAITING = ("scheduled", "queued", "retrying")
 JOB_ENDS = ("done", "dead", "cancelled")
 

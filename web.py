@@ -50,7 +50,8 @@ log = logging.getLogger("tweetnow.web")
 def home(request: Request) -> Response:
     """GET /: composer, upcoming, recent. `?text_of=` a job of yours: its text in the composer; `?edit=`: its form."""
     user = signed_in(request)
-    if edited := tweet_of(user, request.query_params.get("edit", "")):
+    edited = tweet_of(user, request.query_params.get("edit", ""))
+    if edited and edited.state in models.WAITING:
         return pages.show_home(request, user, cards.form(edited), edited=edited.job_id)
     old = tweet_of(user, request.query_params.get("text_of", ""))
     return pages.show_home(request, user, {"status": old.text} if old else None)

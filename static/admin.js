@@ -4,7 +4,8 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const PAUSE = 5000; // ms between two looks
 const live = $("#live");
-let busy = false;
+let busy = false; // looking
+let doing = null; // the form that is sent
 let missed = 0;
 let timer;
 
@@ -63,7 +64,9 @@ function codes() {
 }
 
 async function ask(options) {
-  const answer = await fetch(options?.to ?? location.pathname, { headers: { Accept: "text/html" }, ...options });
+  const limit = { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(30_000) };
+  const answer = await fetch(options?.to ?? location.pathname, { ...limit, ...options });
+  if (answer.status === 404) return location.reload(); // signed out here: there is nothing to see any more
   show(await answer.text());
   missed = 0;
   $("#lost").textContent = "";
@@ -71,7 +74,7 @@ async function ask(options) {
 
 async function look() {
   clearTimeout(timer);
-  if (document.hidden || busy || live.getAttribute("aria-pressed") === "false") return;
+  if (document.hidden || busy || doing || live.getAttribute("aria-pressed") === "false") return;
   busy = true;
   try {
     await ask();
@@ -88,8 +91,8 @@ async function act(event) {
   const form = event.target;
   if (!form.action.includes("/admin/queue/")) return;
   event.preventDefault();
-  if (busy === form) return;
-  busy = form;
+  if (doing) return;
+  doing = form;
   $("#notice").textContent = "";
   try {
     await ask({ to: form.action, method: "POST", body: new URLSearchParams(new FormData(form)) });
@@ -98,7 +101,7 @@ async function act(event) {
   } catch {
     $("#notice").textContent = "The connection is lost, and it is not known whether that was done: look again in a moment.";
   }
-  busy = false;
+  doing = null;
   look();
 }
 
@@ -106,7 +109,6 @@ live.hidden = false;
 live.addEventListener("click", () => {
   const on = live.getAttribute("aria-pressed") === "false";
   live.setAttribute("aria-pressed", on);
-  live.textContent = on ? "Live" : "Paused";
   look();
 });
 document.addEventListener("submit", act);

@@ -1,10 +1,9 @@
 // The cards: what each says and offers, in which list it stands, and that nothing moves under the reader's eyes.
 
 import { startDeeds } from "./deeds.js";
-import { JSON_PLEASE, follow, look } from "./look.js";
+import { follow, look } from "./look.js";
 import { countdown, stamp } from "./times.js";
 
-export { JSON_PLEASE };
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const { words, reusable, waiting } = JSON.parse($("#words").textContent);
@@ -67,10 +66,11 @@ function told(card, status, body) {
   const note = status >= 200 && (status < 300 || status === 404) ? "" : body.error.message;
   $(".note", card).textContent = note;
   alarm(note);
-  if (status === 422 || status === 0) return; // the form is still there, to be corrected or pressed again
-  if (status === 409) look(card, take);
-  else if (body.error) explain(card, body.error);
-  else show(card, body);
+  if (status === 422 || status === 0) return follow(card, take); // the form is there, to be corrected or pressed again
+  if (status === 409) look(card, take, true);
+  else if (!body.error) show(card, body);
+  else if (!note) explain(card, body.error);
+  else follow(card, take);
   settle();
   const lost = document.activeElement === document.body || (held && !document.activeElement.checkVisibility());
   if (lost) focus(card); // the button that had the focus is gone
@@ -107,7 +107,7 @@ function explain(card, reason, hint) {
 }
 
 function offer(card, tweet) {
-  $(".text", card).id = `text-${tweet.job_id}`;
+  for (const part of ["text", "note"]) $(`.${part}`, card).id = `${part}-${tweet.job_id}`;
   for (const button of $$(".deeds :is(a, button)", card)) button.setAttribute("aria-describedby", `text-${tweet.job_id}`);
   for (const form of $$(".deeds form:not(.sign_in)", card)) form.action = `/tweets/${tweet.job_id}/${form.dataset.path}`;
   $(".edit", card).href = `/?edit=${tweet.job_id}`;

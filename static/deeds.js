@@ -1,7 +1,7 @@
 // What a person can do to a tweet, done in place: cancel, send now, send again, edit. Each is a plain form or link too.
 
 import { changed, choose, count, give, isGiven, label } from "./fields.js";
-import { JSON_PLEASE, reached } from "./look.js";
+import { JSON_PLEASE, reached, turn, within } from "./look.js";
 import { ownZone } from "./times.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -40,17 +40,31 @@ async function act(event, told) {
   const card = form.closest(".card");
   if (busy.has(card)) return; // pressed twice
   busy.add(card);
+  card.setAttribute("aria-busy", true);
   try {
-    const request = { method: deed.method, body: deed.method === "PATCH" ? fields(form) : null, headers: JSON_PLEASE };
+    const body = deed.method === "PATCH" ? fields(form) : null;
+    const request = { method: deed.method, body, headers: JSON_PLEASE, signal: within() };
     const answer = await fetch(`/tweets/${card.dataset.job}${deed.path}`, request);
-    const body = await answer.json();
+    const said = await answer.json();
+    turn(card);
     reached(card);
     if (answer.ok) close(card);
-    told(card, answer.status, body);
+    mark(form, said.error?.field);
+    told(card, answer.status, said);
   } catch {
+    turn(card);
     told(card, 0, { error: { message: "The connection is lost: try again in a moment." } });
   }
+  card.removeAttribute("aria-busy");
   busy.delete(card);
+}
+
+// The field that was refused.
+function mark(form, name) {
+  for (const field of form.elements) field.removeAttribute("aria-invalid");
+  const field = form.elements[name];
+  field?.setAttribute?.("aria-invalid", "true");
+  field?.focus?.();
 }
 
 // A time that was not touched is not sent: it may be over by now, and the text can be changed all the same.
@@ -71,6 +85,9 @@ function press(event) {
   const form = $("#change").content.firstElementChild.cloneNode(true);
   form.action = `/tweets/${card.dataset.job}/edit`;
   form.elements.status.value = $(".text", card).textContent;
+  const note = $(".note", card).id;
+  $(".moment", form).id = `moment-${note}`;
+  for (const name of ["status", "at", "tz"]) form.elements[name].setAttribute("aria-describedby", name === "at" ? `${note} moment-${note}` : note);
   $(".note", card).after(form);
   begin(form, card);
   form.elements.status.focus();
@@ -91,12 +108,15 @@ function close(card) {
   $(".note", card).textContent = "";
   const held = form.contains(document.activeElement);
   form.remove();
-  if (held) $(".edit", card).focus({ preventScroll: true });
+  const link = $(".edit", card);
+  if (!link.checkVisibility()) card.tabIndex = -1;
+  if (held) (link.checkVisibility() ? link : card).focus({ preventScroll: true });
 }
 
 function shortcut(event) {
   const form = event.target.closest(".change");
   if (!form) return;
+  if (event.isComposing || event.repeat) return; // the key belongs to the choice of a character
   if (event.key === "Escape") close(form.closest(".card"));
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 }

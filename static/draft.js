@@ -31,9 +31,16 @@ export function snapshot() {
   return { text: status.value, key: key.value, at: at.value, tz: tz.value, fold: fold.value, copied: status.value === copied };
 }
 
+// A draft that another tab wrote meanwhile makes room, and is offered in both.
 export function keep() {
-  if (status.value) draft.write(snapshot());
-  else if (draft.read()?.key === key.value) draft.write(null);
+  const kept = draft.read();
+  if (kept && kept.key !== key.value) {
+    if (!status.value) return;
+    putAside(kept);
+    forget(key.value);
+    offer();
+  }
+  draft.write(status.value ? snapshot() : null);
 }
 
 // It was accepted: the other tabs are told, and what was typed meanwhile is the next one's.
@@ -42,10 +49,11 @@ export function done(tweet) {
   sent.write(null);
   const kept = draft.read();
   if (kept?.key === tweet.key && kept.text === tweet.text) draft.write(null);
+  forget(tweet.key);
   const text = status.value.startsWith(tweet.text) ? status.value.slice(tweet.text.length) : status.value;
   fill({ text });
   if (text) keep();
-  else bringBack();
+  offer(); // offered, not brought back: a second press would send it
 }
 
 export function newKey() {
@@ -66,7 +74,12 @@ function fill(kept) {
 function putAside(kept) {
   if (kept.copied) return;
   const others = aside.read() ?? [];
-  aside.write([kept, ...others.filter((other) => other.text !== kept.text)]);
+  aside.write([kept, ...others.filter((other) => other.text !== kept.text && other.key !== kept.key)]);
+}
+
+function forget(used) {
+  const others = (aside.read() ?? []).filter((other) => other.key !== used);
+  aside.write(others.length ? others : null);
 }
 
 function offer() {
@@ -90,6 +103,7 @@ function bringBack() {
 
 // They share the draft, and with it the key. This tab's own text stays, under a key of its own once that one is used.
 function elsewhere({ key: name, newValue }) {
+  if (name === aside.name) offer();
   const tweet = name === sent.name && JSON.parse(newValue);
   if (tweet?.key === key.value) fill(status.value === tweet.text ? { text: "" } : { ...snapshot(), key: null });
   if (status.value && (tweet || (name === draft.name && !newValue))) keep();

@@ -4,6 +4,7 @@ export const JSON_PLEASE = { Accept: "application/json" };
 const LEAST = 2000; // ms between two tries when there is no answer; growing to the most
 const MOST = 30_000;
 const timers = new WeakMap();
+const turns = new WeakMap(); // card: how many requests about it began or changed it; the answer to an older one is none
 const since = new Map(); // card: since when nothing of it is known
 
 // Look at a card after a while; `take` is given what was answered.
@@ -14,18 +15,28 @@ export function follow(card, take, wait = Number(card.dataset.poll)) {
   timers.set(card, setTimeout(() => look(card, take), wait + jitter));
 }
 
+// A request that gets no answer is given up after a while: somebody may have changed to another network.
+export const within = () => AbortSignal.timeout(20_000);
+
+// What is answered from now on to an earlier request about this card is old.
+export function turn(card) {
+  turns.set(card, (turns.get(card) ?? 0) + 1);
+  return turns.get(card);
+}
+
 // An answer that has not changed comes as 304, which the browser fills in from its cache.
-export async function look(card, take) {
-  if (document.hidden || !card.dataset.poll) return; // on return every card is looked at once
+export async function look(card, take, ended = false) {
+  if (document.hidden || !(card.dataset.poll || ended)) return; // on return every card is looked at once
   clearTimeout(timers.get(card));
+  const mine = turn(card);
   try {
-    const answer = await fetch(`/status/${card.dataset.job}`, { headers: JSON_PLEASE });
+    const answer = await fetch(`/status/${card.dataset.job}`, { headers: JSON_PLEASE, signal: within() });
     if (!answer.ok && answer.status !== 404) throw new Error("The server cannot answer");
     const body = await answer.json();
     reached(card);
-    take(card, body);
+    if (mine === turns.get(card)) take(card, body);
   } catch (error) {
-    follow(card, take, missed(card, error));
+    if (mine === turns.get(card)) follow(card, take, missed(card, error));
   }
 }
 

@@ -1,9 +1,10 @@
 // The composer: sends the form without leaving the page, and says when it goes out.
 // Everything here and in the other modules has a plain HTML way too: without them the page works, it is only less lively.
 
-import { JSON_PLEASE, add, alarm, alike, startCards } from "./cards.js";
+import { add, alarm, alike, startCards } from "./cards.js";
 import { done, keep, newKey, snapshot, startDraft } from "./draft.js";
 import { changed, choose, count, give, label } from "./fields.js";
+import { JSON_PLEASE, within } from "./look.js";
 import { ownZone, stamp } from "./times.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -13,17 +14,19 @@ const button = $(".main", composer);
 const later = $("#later");
 const ROUND = 5 * 60_000; // ms: a time that is proposed is a multiple of this, and at least this far away
 const PATIENCE = 300; // ms before the button says that it is busy
+const TWICE = 1000; // ms in which a second press of an empty form belongs to the first one
 let busy = null;
+let acceptedAt = 0;
 
 async function send(event) {
   if (event.submitter?.matches(".signin")) return; // a plain form: the text goes along
   event.preventDefault();
-  if (busy) return;
+  if (busy || (!status.value && Date.now() - acceptedAt < TWICE)) return;
   wait(true);
   const sent = snapshot();
   try {
     const body = new URLSearchParams(new FormData(composer));
-    const answer = await fetch("/tweets", { method: "POST", body, headers: JSON_PLEASE });
+    const answer = await fetch("/tweets", { method: "POST", body, headers: JSON_PLEASE, signal: within() });
     const told = await answer.json();
     if (answer.ok) accepted(told, sent);
     else refused(told.error);
@@ -43,6 +46,7 @@ function wait(on) {
 
 function accepted(tweet, sent) {
   refused({ message: "" });
+  acceptedAt = Date.now();
   add(tweet);
   done(sent);
 }
@@ -93,7 +97,7 @@ composer.addEventListener("input", ({ target }) => {
   keep();
 });
 status.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) composer.requestSubmit();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat) composer.requestSubmit();
 });
 later.addEventListener("toggle", () => {
   if (!later.open) at.value = "";

@@ -30,7 +30,8 @@ export function fromNow(ms) {
 
 export function countdown(ms) {
   const rest = Math.ceil((ms - Date.now()) / 1000);
-  return rest > 0 && rest < 3600 ? `in ${Math.floor(rest / 60)}:${String(rest % 60).padStart(2, "0")}` : "";
+  const minutes = rest >= 60 ? `${Math.floor(rest / 60)} min ` : "";
+  return rest > 0 && rest < 3600 ? `in ${minutes}${rest % 60} s` : "";
 }
 
 // What the clocks of a zone show, as a form's field writes it.

@@ -19,6 +19,7 @@ from tests.sandbox_server import running_sandbox
 from tests.servers import RedisServer, best_real, binary, free_port, wait_until
 from tests.test_admin import ADA, alive
 from tests.test_browser import SLOW, Desk, chromium, forgive, keep, serves, start, stop
+from tests.test_page import check
 from tests.test_web import SECRET
 
 __all__ = ["chromium"]  # a fixture
@@ -116,6 +117,7 @@ def test_the_page_fits_every_screen(office: Office, tmp_path: Path) -> None:
     for width, height in SIZES.items():
         for scheme, night in (("light", ""), ("dark", "-dark")):
             page = office.operator(viewport={"width": width, "height": height}, color_scheme=scheme)
+            check(page, f"the operators' page, {width}, {scheme}")
             keep(page, place(f"queue-{width}{night}.png"))
             row(page, "job-29").locator("summary").first.click()
             row(page, "job-29").get_by_text("Discard…").click()
@@ -209,7 +211,7 @@ def test_it_asks_only_while_it_is_seen(office: Office) -> None:
     page.get_by_role("button", name="Live").click()
     assert silent()
     with page.expect_response("**/admin/queue"):
-        page.get_by_role("button", name="Paused").click()
+        page.get_by_role("button", name="Live", pressed=False).click()
 
 
 def test_deeds_are_done_where_one_is(office: Office) -> None:

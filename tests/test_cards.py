@@ -156,6 +156,53 @@ def test_the_focus_stays_where_the_person_went(desk: Desk) -> None:
     expect(box).to_have_value("On with the next")
 
 
+def test_an_old_answer_changes_nothing(desk: Desk) -> None:
+    """A look was on its way when the person called the tweet off: what it says is not so any more."""
+    page, held = desk.sign_in("ada"), list[Route]()
+    waiting = schedule(page, "Overtaken")
+    its = f"{desk.url}/status/{waiting.get_attribute('data-job')}"
+    old = page.request.get(its).json()
+    page.route(its, lambda route: held.append(route), times=1)
+    page.evaluate(NOW)
+    wait_until(lambda: page.evaluate("1") and bool(held), SLOW / 1000, "the look")
+    waiting.get_by_role("button", name="Cancel").click()
+    expect(card(page, "Overtaken", "cancelled")).to_be_visible()
+    with page.expect_response(its):
+        held[0].fulfill(json=old)
+    page.wait_for_timeout(200)
+    expect(card(page, "Overtaken", "cancelled")).to_be_visible()
+    expect(card(page, "Overtaken").get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_what_is_done_elsewhere_is_told(desk: Desk) -> None:
+    """In another tab it was sent again: the button here says that it is too late, and its card says what is so."""
+    page = desk.sign_in("ada")
+    desk.fault(fault="403-duplicate", text="In two tabs")
+    write(page, "In two tabs")
+    here = card(page, "In two tabs", "failed")
+    expect(here).to_be_visible(timeout=SLOW)
+    other = page.context.new_page()
+    other.goto(desk.url)
+    job = here.get_attribute("data-job")
+    assert other.request.post(f"{desk.url}/tweets/{job}/retry").ok
+    wait_until(lambda: other.request.get(f"{desk.url}/status/{job}").json()["state"] == "sent", SLOW / 1000, "the end")
+    here.get_by_role("button", name="Send again").click()
+    expect(card(page, "In two tabs", "sent")).to_be_visible()
+    assert len(desk.published("In two tabs")) == 1
+
+
+def test_a_server_that_says_nothing_is_given_up(desk: Desk) -> None:
+    """No answer, no end of the connection: the page says so, and the same press goes out once when it is made again."""
+    page = desk.sign_in("linus")
+    page.evaluate("AbortSignal.timeout = (real => ms => real.call(AbortSignal, ms / 40))(AbortSignal.timeout)")
+    page.route("**/tweets", lambda _: None, times=1)
+    write(page, "Into the silence")
+    expect(page.locator("#trouble")).to_contain_text("The connection is lost")
+    page.locator("#composer button.main").click()
+    expect(card(page, "Into the silence", "sent")).to_be_visible(timeout=SLOW)
+    assert len(desk.published("Into the silence")) == 1
+
+
 def test_pressed_twice_is_done_once(desk: Desk) -> None:
     """While the first press is on its way the second does nothing, so it meets no refusal."""
     page, asked, held = desk.sign_in("ada"), list[str](), list[Route]()
@@ -284,7 +331,9 @@ def test_an_edit_by_plain_links_and_forms(desk: Desk) -> None:
     write(page, "Edited by hand")
     expect(page.get_by_role("link", name="Check again")).to_be_visible()
     waiting = card(page, "Edited by hand", "scheduled")
+    page.set_viewport_size({"width": 390, "height": 500})
     waiting.get_by_role("link", name="Edit").click()
+    expect(waiting.get_by_label("Text")).to_be_in_viewport()
     expect(waiting.get_by_label("Date and time")).to_have_value(f"{due:%Y-%m-%dT%H:%M}")
     expect(waiting.get_by_role("button", name="Cancel tweet")).to_be_hidden()
     waiting.get_by_role("link", name="Keep as it was").click()

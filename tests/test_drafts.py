@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.servers import wait_until
@@ -23,7 +24,7 @@ def schedule(page: Page, text: str) -> Any:
 
 
 def test_another_text_does_not_cost_the_draft(desk: Desk) -> None:
-    """`Edit as new` puts it aside; it is offered, given in exchange, and comes back by itself after sending."""
+    """`Edit as new` puts it aside; it is offered, given in exchange, and offered again after sending."""
     page = desk.sign_in("ada")
     box, back = page.get_by_label("Your tweet"), page.get_by_role("button", name="Bring it back")
     schedule(page, "Called off, at first").get_by_role("button", name="Cancel").click()
@@ -41,6 +42,8 @@ def test_another_text_does_not_cost_the_draft(desk: Desk) -> None:
     back.click()
     expect(box).to_have_value("Called off, at first!")
     page.locator("#composer button.main").click()
+    expect(box).to_have_value("")
+    back.click()
     expect(box).to_have_value("My precious draft")
     expect(back).to_be_hidden()
     page.reload()
@@ -75,6 +78,39 @@ def test_sending_in_one_tab_leaves_the_other_its_text(desk: Desk) -> None:
     other.locator("#composer button.main").click()
     expect(card(other, "From the other tab", "sent")).to_be_visible(timeout=SLOW)
     assert [len(desk.published(f"From the {which} tab")) for which in ("first", "other")] == [1, 1]
+
+
+@pytest.mark.parametrize("gap", [40, 250])
+def test_a_second_press_does_not_send_another_draft(desk: Desk, gap: int) -> None:
+    """An unfinished one was put aside, and the one in the box is gone at the first press: the second sends nothing."""
+    page = desk.sign_in("ada")
+    old = f"Called off before {gap}"
+    schedule(page, old).get_by_role("button", name="Cancel").click()
+    page.get_by_label("Your tweet").fill(f"Not finished {gap}")
+    card(page, old, "cancelled").get_by_role("link", name="Edit as new").click()
+    page.get_by_label("Your tweet").fill(f"Pressed twice {gap}")
+    for _ in range(3):
+        page.keyboard.press("Control+Enter")
+        page.wait_for_timeout(gap)
+    expect(card(page, f"Pressed twice {gap}", "sent")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Bring it back")).to_be_visible()
+    expect(page.locator("#trouble")).to_be_empty()
+    assert desk.published(f"Not finished {gap}") == []
+    expect(card(page, f"Not finished {gap}")).to_have_count(0)
+
+
+def test_two_tabs_that_began_empty_keep_both_texts(desk: Desk) -> None:
+    """They keep one draft between them: the other one's makes room, and is offered."""
+    page = desk.sign_in("grace")
+    other = page.context.new_page()
+    other.goto(desk.url)
+    page.get_by_label("Your tweet").fill("First tab's words")
+    other.get_by_label("Your tweet").fill("Second tab's words")
+    page.reload()
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.get_by_label("Your tweet")).to_have_value("First tab's words")
+    page.get_by_role("button", name="Bring it back").click()
+    expect(page.get_by_label("Your tweet")).to_have_value("Second tab's words")
 
 
 def test_a_time_is_part_of_the_draft(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from base64 import b64decode
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,6 +113,31 @@ def test_a_database_that_comes_back_is_asked_again(site: Site, monkeypatch: pyte
         answers = [ada.get(f"/status/{job_id}") for _ in range(2)]
     assert [answer.json()["error"]["code"] for answer in answers] == ["no_database"] * 2
     assert ada.get(f"/status/{job_id}").json()["state"] == "queued"
+
+
+def test_a_silent_database_holds_up_nobody_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that says nothing more: who asks is told so after a while, and the next ones get another one."""
+    ada = site.person()
+    job_id, who = tweet(ada)["job_id"], session(ada)
+    real, silent, heard = looks.look_at, threading.Event(), list[bool]()
+
+    def look_at(asked: Sequence[looks.Asked]) -> list[Any]:
+        heard.append(True)
+        if len(heard) == 1:
+            silent.wait(30)
+        return real(asked)
+
+    monkeypatch.setattr(looks, "look_at", look_at)
+    monkeypatch.setattr(looks, "PATIENCE", 1.0)
+
+    async def one_after_the_other() -> list[Any]:
+        first = await asyncio.gather(looks.look(who, job_id), looks.look(who, job_id), return_exceptions=True)
+        monkeypatch.setattr(looks, "PATIENCE", 20.0)
+        last = await looks.look(who, job_id)
+        silent.set()
+        return [*map(type, first), last["state"]]
+
+    assert asyncio.run(one_after_the_other()) == [peewee.OperationalError, peewee.OperationalError, "queued"]
 
 
 def test_who_goes_away_leaves_the_others(site: Site) -> None:

@@ -536,7 +536,7 @@ def test_status_of_a_scheduled_tweet(ada: User) -> None:
     body = models.status(tweet)
     assert (body["state"], body["due_at"]) == ("scheduled", tweet.due_at)
     assert 25_000 < body["poll_after_ms"] <= 30_500
-    assert models.status(ada.tweet("Tomorrow", at=now_ms() / 1000 + 86_400))["poll_after_ms"] == 3_600_000
+    assert models.status(ada.tweet("Tomorrow", at=now_ms() / 1000 + 86_400))["poll_after_ms"] == 7_200_000
     assert models.status(ada.tweet("Now", at=now_ms() / 1000 - 2))["state"] == "queued"
 
 
@@ -675,7 +675,7 @@ def test_a_day_is_some_hundred_looks(ada: User, hours: float | None, monkeypatch
 
 
 def test_fifty_that_wait_over_the_day_are_under_two_thousand_looks(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One at its time or in an hour, whichever is first, then a few until it is out, which is told within a second."""
+    """One at its time or in two hours, then a few until it is out, which is told within a second."""
     began = now = now_ms()
     monkeypatch.setattr(tweet_status, "now_ms", lambda: now)
     looks = 0

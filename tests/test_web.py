@@ -790,6 +790,8 @@ def test_an_edit_is_a_page_of_its_own(site: Site) -> None:
     assert opened not in ada.get("/").text
     assert opened not in site.person("grace").get("/", params={"edit": job_id}).text
     assert ada.get("/", params={"edit": "unknown"}).status_code == 200
+    ada.delete(f"/tweets/{job_id}")
+    assert opened not in ada.get("/", params={"edit": job_id}).text  # too late
 
 
 def fail(job_id: str, code: str) -> None:
