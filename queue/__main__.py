@@ -29,6 +29,8 @@ def stats(jobs: JobQueue, _: argparse.Namespace) -> None:
         print(f"pending:{name}  {view.pending.get(name, 0)}{age}{'  (paused)' if name in view.paused else ''}")
     due = f", the next {_due(view.next_due - view.now)}" if view.next_due is not None else ""
     print(f"scheduled  {view.scheduled}{due}\nrunning  {view.running}\ndead  {view.dead}\nworkers  {view.workers}")
+    if aside := report.moved_aside(jobs):
+        print(f"moved aside  {len(aside)}: not what belongs there, like {aside[-1]}")
     hour = dict(view.last_hour)
     waited = hour.pop("waited", 0) / max(hour.get("taken", 0), 1)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(hour.items()))

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from .errors import QueueError, Unavailable
@@ -90,9 +91,9 @@ class Hands:
             why = "came too late: another has it, or it is gone; nothing was changed"
             log.warning(event(verb, job=job_id, why=why))
 
-    def settle(self, jobs: JobQueue) -> None:
-        """Tell Redis how jobs ended. Raises Unavailable and keeps what it could not tell."""
-        while self.others:
+    def settle(self, jobs: JobQueue, until: float = float("inf")) -> None:
+        """Tell Redis how jobs ended, until then (monotonic). Raises Unavailable and keeps what it could not tell."""
+        while self.others and monotonic() < until:
             try:
                 ending = self.others.popleft()
             except IndexError:
@@ -116,6 +117,9 @@ class Hands:
             for run in runs:
                 log.error(event(verb, job=run.id, task=run.name, attempt=run.attempt, why=f"fails: {error}"))
             return
+        except BaseException:
+            self.let_go(runs)
+            raise
         self.forget(runs, verb, answer if isinstance(answer, list) else [] if answer else [run.id for run in runs])
 
 

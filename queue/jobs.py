@@ -45,7 +45,7 @@ class Taken:
 
 
 class JobQueue:
-    """A queue in one namespace of one Redis. Threads may share it."""
+    """A queue in one namespace of one Redis. Threads may share it, but for `send_take`."""
 
     def __init__(self, redis: Redis, namespace: str = "queue", *, clock: Callable[[], int | str] | None = None) -> None:
         checked_list(namespace)
@@ -56,10 +56,12 @@ class JobQueue:
 
     @classmethod
     def from_url(cls, url: str, namespace: str = "queue", **options: Any) -> "JobQueue":
-        """Return a queue for producers: without Redis it raises Unavailable within 2 s. Opens no connection yet."""
+        """Return a queue for producers: without Redis it raises Unavailable within 2 s. Opens no connection yet. Raises
+        BadOption for an address or options that redis-py cannot use."""
         limits: dict[str, Any] = {"max_connections": CONNECTIONS, "timeout": PRODUCER_TIMEOUT}
         limits |= {"socket_timeout": PRODUCER_TIMEOUT, "socket_connect_timeout": PRODUCER_TIMEOUT}
         try:
+            options |= {"decode_responses": False}  # what lies there may be no text: one such job would stop all
             pool = BlockingConnectionPool.from_url(url, **limits | {"retry": RedisRetry(NoBackoff(), 0)} | options)
             pool.connection_class(**pool.connection_kwargs)  # not connected; finds options that it does not know
         except (ValueError, TypeError, AttributeError):  # what they say may hold a piece of the password
@@ -69,7 +71,8 @@ class JobQueue:
     def sibling(self, timeout: float) -> "JobQueue":
         """Return the same queue on one connection of its own, without retries, for one thread at a time."""
         pool = self.redis.connection_pool
-        limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": RedisRetry(NoBackoff(), 0)}
+        limits: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+        limits |= {"retry": RedisRetry(NoBackoff(), 0), "decode_responses": False}
         own = ConnectionPool(pool.connection_class, max_connections=1, **pool.connection_kwargs | limits)
         return JobQueue(Redis.from_pool(own), self.namespace, clock=self.clock)
 
@@ -80,11 +83,13 @@ class JobQueue:
         return self._enqueue_one(target, args, kwargs, "")
 
     def enqueue_in(self, delay: float | timedelta, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
-        """Store a job that is due in so many seconds, by the clock of the Redis server, and return its id."""
+        """Store a job that is due in so many seconds, or a timedelta, by the clock of the Redis server, and return its
+        id. Raises as `enqueue` does, TypeError for what is no time, BadOption for one out of bounds."""
         return self._enqueue_one(target, args, kwargs, f"+{_ms(seconds(delay))}")
 
     def enqueue_at(self, when: datetime | float, target: Task | str, /, *args: Any, **kwargs: Any) -> str:
-        """Store a job that is due at an aware datetime or a Unix time in seconds, and return its id."""
+        """Store a job that is due at an aware datetime or a Unix time in seconds, and return its id. Raises as
+        `enqueue_in` does."""
         return self._enqueue_one(target, args, kwargs, str(_instant(when)))
 
     def enqueue_many(self, calls: Iterable[Sequence[Any]]) -> list[str]:
@@ -116,12 +121,15 @@ class JobQueue:
         return job is not None and job.state == "done"
 
     def cancel(self, job_id: str, token: tuple[str, Token] | None = None) -> str:
-        """Return "cancelled", "stopping" (it runs and is asked to stop), "too late" or "unknown"."""
+        """Return "cancelled", "stopping" (it runs and is asked to stop), "too late" or "unknown".
+
+        Like all that follow it raises BadOption for what is no id or list, and Unavailable without Redis.
+        """
         by_worker = (token[0], *token[1][1:]) if token else ()
         return self._text("cancel", job_id, *by_worker)
 
     def reschedule(self, job_id: str, when: datetime | float) -> str:
-        """Give a scheduled job another time. Returns "rescheduled", "too late" or "unknown"."""
+        """Give a scheduled job another time, as `enqueue_at` has it. Returns "rescheduled", "too late" or "unknown"."""
         return self._text("reschedule", job_id, _instant(when))
 
     def revive(self, job_id: str) -> str:
@@ -152,7 +160,7 @@ class JobQueue:
 
     def take(self, worker: str, limit: int = 1, **options: Any) -> Taken:
         """Take the most urgent jobs, and settle finished ones. The options are those of `send_take`."""
-        return self.send_take(worker, limit, **options)()
+        return self.send_take(worker, limit, **options, alone=True)()
 
     def send_take(
         self,
@@ -164,26 +172,20 @@ class JobQueue:
         full: Mapping[str, int] | None = None,
         finished: Sequence[tuple[Any, ...]] = (),
         nap: float = 0,
+        alone: bool = False,
     ) -> Callable[[], Taken]:
         """Send a take, and return what reads its answer, so that Redis works while the caller does.
 
-        It also settles finished jobs: (id, attempt, started_at, ttl in ms, result) each. With a nap it lies in Redis
-        until a bell of its lists rings, or so many seconds: from the bell to the job is no round trip.
+        Of each task it takes at most `limit` jobs, or as many as `full` says, for a lease in seconds. It also settles
+        finished jobs: (id, attempt, started_at, ttl in ms, result as JSON or "") each. With a nap it lies in Redis
+        until a bell of its lists rings, or so many seconds: from the bell to the job is no round trip. Answers are
+        read in the order of sending, by one thread at a time, unless each is sent `alone`. Both may raise Unavailable.
         """
         doze = ("BRPOP", *(keys.bell(self.ns, name) for name in queues), nap)
         command = "EVALSHA", SHAS["take"], 1, self.ns, self.clock(), worker, _ms(lease), limit
         batches = encode(full or {}), encode(queues), encode(finished)
-        answer = self.wire.send(*command, *batches, first=doze if nap else None)
-
-        def taken() -> Taken:
-            refusal, found = answer() if nap else (None, answer())
-            now, wait, more, lost, jobs = found
-            if refusal and not jobs:
-                raise QueueError(f"nobody can sleep on the bells of {list(queues)}: {refusal}")
-            lines = text(jobs).split(SEPARATOR) if jobs else []
-            return Taken(now, None if wait < 0 else wait / 1e6, bool(more), _texts(lost), lines)
-
-        return taken
+        answer = self.wire.send(*command, *batches, first=doze if nap else None, alone=alone)
+        return lambda: _taken(answer() if nap else (None, answer()), queues)
 
     def finish(self, worker: str, finished: Sequence[tuple[Any, ...]]) -> list[str]:
         """Settle finished jobs, as in `take`. Returns the ids that this worker no longer holds."""
@@ -256,6 +258,14 @@ def connected() -> JobQueue:
     if _default is None:
         raise QueueError("no queue is chosen: call queue.connect(url) first")
     return _default
+
+
+def _taken(answers: tuple[Exception | None, Any], queues: Sequence[str]) -> Taken:
+    refusal, (now, wait, more, lost, jobs) = answers
+    if refusal and not jobs:
+        raise QueueError(f"nobody can sleep on the bells of {list(queues)}: {refusal}")
+    lines = text(jobs).split(SEPARATOR) if jobs else []
+    return Taken(now, None if wait < 0 else wait / 1e6, bool(more), _texts(lost), lines)
 
 
 def _parts(call: Sequence[Any]) -> Sequence[Any]:

@@ -82,6 +82,13 @@ def _scan(jobs: JobQueue) -> set[str]:
     return {text(key)[len(prefix) :] for key in jobs.redis.scan_iter(match=_literal(prefix) + "*", count=1000)}
 
 
+@_typed
+def moved_aside(jobs: JobQueue) -> list[str]:
+    """Return the keys of what was put by hand where something else belongs. For people: a SCAN of the database."""
+    pattern = _literal(keys.bad(jobs.ns)[:-1]) + "*"
+    return sorted(text(key) for key in jobs.redis.scan_iter(match=pattern, count=1000))
+
+
 def _waits_since(jobs: JobQueue, name: str) -> int | None:
     """Return the moment since which the front of a list waits. One that was given back or revived does not tell."""
     front: Any = jobs.redis.lrange(keys.pending(jobs.ns, name), -FRONT, -1)

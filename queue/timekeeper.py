@@ -82,7 +82,7 @@ class Timekeeper:
             card, idle = self.card | {"busy": len(self.hands.busy)}, monotonic() - self.last_turn
             first_end, kept, held = self.jobs.beat(self.hands.worker, self.lease, card, idle)
             self._look_after(held, known)
-            self.hands.settle(self.jobs)  # whoever should may be stuck, in a log that blocks
+            self.hands.settle(self.jobs, monotonic() + self.limit)  # whoever should may be stuck, in a log that blocks
             if not kept or self.in_touch is None:  # we were away, perhaps all of us
                 self.in_touch = monotonic()
             trust = self.in_touch + self.limit + backoff.RECONNECT  # by then the living have renewed theirs
@@ -134,7 +134,7 @@ class Timekeeper:
                 again = min(again, run.began + BATCH_TIME)
             elif waiting or self.hands:  # what ended before a slow job shall not wait for its end
                 self.hands.give_back(drain(waiting, len(waiting)))
-                self.hands.settle(self.jobs)
+                self.hands.settle(self.jobs, now + self.limit)  # the beat must go on
             again = min(again, run.deadline if now < run.deadline else run.deadline + OVERDUE)
         return again
 

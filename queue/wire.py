@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import DataError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from .errors import QueueError, Unavailable
 
@@ -28,7 +28,8 @@ Command = tuple[Any, ...]
 
 
 class Wire:
-    """Threads may share it. Raises Unavailable if Redis is away or refuses, QueueError if it cannot do it."""
+    """Threads may share it, but for what is sent to be read later. Raises Unavailable if Redis is away or refuses,
+    QueueError if it cannot do it."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -40,18 +41,23 @@ class Wire:
         one, and each call but take may be repeated, as one that came through though its answer did not."""
         return self.guarded(lambda: self._read(self._write(command), command))
 
-    def send(self, *command: Any, first: Command | None = None) -> Callable[[], Any]:
+    def send(self, *command: Any, first: Command | None = None, alone: bool = False) -> Callable[[], Any]:
         """Send a command, and return what reads its answer. It is never repeated. One thread at a time may send more
-        before it is read: on the same connection, to be read in turn. With another one `first`, that waits, Redis turns
-        to it when that is over, and the answer is (refusal of the first or None, answer of the second)."""
+        before it is read: on the same connection, to be read in turn; `alone`, threads may send at the same time.
+        With another one `first`, that waits, Redis turns to it when that is over, and the answer is
+        (refusal of the first or None, answer of the second)."""
+        if alone:
+            own = self.typed(lambda: self._write(command, first))
+            return lambda: self.typed(lambda: self._read(own, command, first))
         turn = object()
         self.under_way[turn] = self.typed(lambda: self._write(command, first, self._last()))
         return lambda: self.typed(lambda: self._in_turn(turn, command, first))
 
     def close(self) -> None:
         """Close the connections. What is called later opens new ones."""
-        for connection in list(self.spare):
+        for connection in (*self.spare, *self.under_way.values()):
             connection.disconnect()
+        self.under_way.clear()
         self.redis.close()
 
     def guarded(self, call: Callable[[], Any]) -> Any:
@@ -71,7 +77,7 @@ class Wire:
         except (RedisError, OSError) as error:
             if _of_a_replica(error):
                 self.redis.connection_pool.disconnect(inuse_connections=False)
-            if type(error) is ResponseError and not any(code in str(error) for code in PASSING):
+            if type(error) in (ResponseError, DataError) and not any(code in str(error) for code in PASSING):
                 raise QueueError(f"Redis cannot do this with what lies there: {error}") from error
             raise Unavailable(f"Redis is away or refuses: {error}") from error
 
@@ -79,8 +85,11 @@ class Wire:
         return next(reversed(self.under_way.values()), None)
 
     def _in_turn(self, turn: object, command: Command, first: Command | None) -> Any:
+        in_turn = next(iter(self.under_way), None) is turn
         connection = self.under_way.pop(turn, None)
-        if connection is None:
+        if connection and not in_turn:  # somebody did not read an earlier one, which is what would come now
+            self._give_back(connection, broken=True)
+        if not (connection and in_turn):
             raise RedisConnectionError("the connection broke before this answer came")
         return self._read(connection, command, first)
 
@@ -107,7 +116,6 @@ class Wire:
                 answer = connection.read_response(**limit)
             except NoScriptError:
                 if self._last() is connection:  # the answer would come behind another one
-                    broken = False
                     raise
                 connection.send_command("EVAL", _SCRIPTS[command[1]], *command[2:])
                 answer = connection.read_response(**limit)

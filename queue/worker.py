@@ -26,6 +26,7 @@ from typing import Any
 from . import backoff
 from .errors import BadOption, GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
 from .hands import Hands, drain, event, log, settlements
+from .job import cut
 from .jobs import JobQueue, Taken, connected
 from .run import Run, headline, read_taken
 from .tasks import Registry, checked_list, registry
@@ -36,11 +37,17 @@ BATCH = 100  # jobs at most in one thread's hands
 NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
 FAREWELL = 1.2  # seconds that leaving may wait for each, longer than a nap: giving back would wake who sleeps
 DAY = 24 * 3600.0
+Asked = tuple[float, Callable[[], Taken], list[Run]]  # when a take was sent, what reads its answer, what it settles
 UNKNOWN_DELAY, UNKNOWN_LIMIT, UNKNOWN_TRIES = 5.0, DAY, 20  # a deploy is on its way, or nobody will ever know this task
 
 
 class Worker:
-    """Runs the jobs of some lists, most urgent first. Times are in seconds."""
+    """Runs the jobs of some lists, the most urgent list first, so many at a time. Times are in seconds.
+
+    If it dies, others take its jobs when its `lease` is over; it renews that at each `beat`, a third of it at most.
+    Told to stop it waits `grace` for what runs. Raises BadOption for settings that cannot be, QueueError if no queue
+    is chosen.
+    """
 
     def __init__(
         self,
@@ -58,18 +65,18 @@ class Worker:
             given = f"{queues=} {threads=} {beat=} {lease=} {grace=}"
             raise BadOption(f"needs lists, threads and beat * 3 <= lease, all under a day, not {given}")
         self.queues, self.threads, self.tasks = [checked_list(name) for name in queues], threads, tasks
-        self.nap, self.grace = min(NAP, beat / 3), grace
-        self.limit = beat * 5 / 6  # for an answer of Redis
+        self.nap, self.limit, self.grace = min(NAP, beat / 3), beat * 5 / 6, grace  # limit: for an answer of Redis
         self.name = f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
         self.jobs = jobs or connected()
         self.leading, self.settling, self.beating = (self.jobs.sibling(self.limit) for _ in range(3))
         self.hands = Hands(self.name)
-        limits = {"lease": lease, "beat": beat, "limit": self.limit, "patience": self.nap + self.limit}
+        self.fresh = self.nap + self.limit  # an answer that comes later than this is none
+        limits = {"lease": lease, "beat": beat, "limit": self.limit, "patience": self.fresh + self.nap}
         self.time = Timekeeper(self.hands, self.beating, self._card(), **limits, abandon=self._abandon)
         self.pace, self.at_work = dict[str, float](), set[int]()  # task -> smoothed seconds; threads not free to lead
         self.lead, self.settle_lock, self.stopping = threading.Lock(), threading.Lock(), threading.Event()
         self.dozing, self.more, self.interrupts = False, True, 0
-        self.asked: deque[tuple[Callable[[], Taken], list[Run]]] = deque()  # takes whose answers the next leaders read
+        self.asked: deque[Asked] = deque()  # takes whose answers the next leaders read
         self.bidden = threading.Lock()
         self.bidden.acquire()
 
@@ -160,7 +167,7 @@ class Worker:
                     taken = self._next_jobs()
                 if taken:
                     self._run_batch(taken)
-            except Exception:  # a fault of ours; what it leaves behind is found by the beat
+            except BaseException:  # a fault of ours; what it leaves behind is found by the beat
                 log.exception("a thread stumbles")
                 self.stopping.wait(NAP)
             finally:
@@ -198,13 +205,14 @@ class Worker:
             self.dozing = False
 
     def _take(self, nap: float = 0) -> Taken:
-        if self.asked:
-            answer, done = self.asked.popleft()
-            self._ask_ahead()  # before reading: Redis never waits for us
-        else:
-            answer, done = self._ask(nap)
+        ahead = bool(self.asked)
+        sent, answer, done = self.asked.popleft() if ahead else self._ask(nap)
         try:
+            if ahead:
+                self._ask_ahead()  # before reading: Redis never waits for us
             taken = answer()
+            if monotonic() - sent > self.fresh:  # or our beat may give back what we begin
+                raise QueueError("an answer came too late")
         except BaseException:
             self.hands.put_back(done)
             raise
@@ -220,17 +228,18 @@ class Worker:
             with suppress(QueueError):  # the next leader will meet it too
                 self.asked.append(self._ask())
 
-    def _ask(self, nap: float = 0) -> tuple[Callable[[], Taken], list[Run]]:
+    def _ask(self, nap: float = 0) -> Asked:
         options: dict[str, Any] = {"queues": self.queues, "lease": self.time.lease}
         if nap:  # for one job only: who freezes in his sleep shall not have a batch
-            return self.leading.send_take(self.name, **options, nap=nap), []
+            return monotonic(), self.leading.send_take(self.name, **options, nap=nap), []
         if self.hands.others and not self.leading.wire.under_way:
             self.hands.settle(self.leading)
         paces = self.pace.copy().items()
         full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}
         most, done = max(full.values(), default=1), self.hands.pop_finished()
         try:
-            return self.leading.send_take(self.name, most, **options, full=full, finished=settlements(done)), done
+            told = settlements(done)
+            return monotonic(), self.leading.send_take(self.name, most, **options, full=full, finished=told), done
         except BaseException:
             self.hands.put_back(done)
             raise
@@ -299,7 +308,7 @@ def _hopeless(run: Run) -> bool:
 def _final(run: Run, error: BaseException) -> str | None:
     """Return why a job is dead after this error, or None if it may be tried again."""
     if isinstance(error, GiveUp):
-        return error.reason
+        return cut(str(error.reason)) or GiveUp.reason
     if run.task is None and isinstance(error, UnknownTask):
         return "unknown task"
     if run.last_attempt:
@@ -313,6 +322,6 @@ def _wait(run: Run, error: BaseException) -> float:
     chosen = run.task.backoff if run.task else backoff.delay
     try:
         return seconds(chosen(run.failures + 1, random.random()))
-    except Exception:  # somebody's own function
+    except BaseException:  # somebody's own function
         log.exception("the backoff of %s fails, using the default", run.name)
         return backoff.delay(run.failures + 1, random.random())

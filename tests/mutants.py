@@ -233,8 +233,8 @@ RETRIES = [
     Mutant(
         "no second try on a new connection",
         WIRE,
-        "                raise\n        return self.typed(call)",
-        "                raise\n        raise error",
+        "if not isinstance(error.__cause__, RedisConnectionError) or",
+        "if True or",
     ),
     Mutant("a second try however late", WIRE, " or monotonic() - started > AT_ONCE:", ":"),
     Mutant("no EVAL after NOSCRIPT", WIRE, "except NoScriptError:", "except ZeroDivisionError:"),
@@ -255,7 +255,8 @@ RETRIES = [
     Mutant(
         "a connection that cannot send is not given back",
         WIRE,
-        "            self._give_back(connection, broken=True)\n",
+        "            self._give_back(connection, broken=True)\n            raise",
+        "            raise",
     ),
     Mutant(
         "a connection with an unread answer is used again",
@@ -267,7 +268,7 @@ RETRIES = [
     Mutant(
         "nobody settles for those who are stuck",
         TIME,
-        "            self.hands.settle(self.jobs)  # whoever",
+        "            self.hands.settle(self.jobs, monotonic() + self.limit)  # whoever",
         "            # whoever",
     ),
     Mutant("a replica is slept on for ever", WIRE, "broken = _of_a_replica(refusal)", "broken = False"),
@@ -296,13 +297,24 @@ RETRIES = [
         WIRE,
         "            self.under_way = {turn: its for turn, its in self.under_way.items() if its is not connection}\n",
     ),
+    Mutant("an answer for whoever asks", WIRE, "if connection and not in_turn:", "if False:"),
+    Mutant("an answer however late", WORKER, "if monotonic() - sent > self.fresh:", "if False:"),
+    Mutant("one take under way", WORKER, "            if ahead:\n", "            if False:\n"),
+    Mutant("takes of all threads in one line", JOBS, "**options, alone=True)", "**options)"),
+    Mutant(
+        "an ending that cannot be told is kept",
+        HANDS,
+        "            self.let_go(runs)\n            raise",
+        "            raise",
+    ),
+    Mutant("endings before the beat", TIME, "settle(self.jobs, monotonic() + self.limit)", "settle(self.jobs)"),
     Mutant("no more time for a sleep", WIRE, "first[-1] + connection.socket_timeout", "connection.socket_timeout"),
-    Mutant("who cannot sleep spins", JOBS, "            if refusal and not jobs:", "            if False:"),
+    Mutant("who cannot sleep spins", JOBS, "    if refusal and not jobs:", "    if False:"),
     Mutant(
         "no time for a sleep before an answer is lost",
         WORKER,
-        '"patience": self.nap + self.limit',
-        '"patience": self.limit',
+        "self.fresh = self.nap + self.limit",
+        "self.fresh = self.limit",
     ),
     Mutant(
         "the worker ends when Redis is away",
@@ -322,14 +334,14 @@ RETRIES = [
     Mutant(
         "finished jobs that take could not tell",
         WORKER,
-        "            taken = answer()\n        except BaseException:\n            self.hands.put_back(done)",
-        "            taken = answer()\n        except BaseException:",
+        'too late")\n        except BaseException:\n            self.hands.put_back(done)',
+        'too late")\n        except BaseException:',
     ),
     Mutant(
         "finished jobs that take could not send",
         WORKER,
-        "finished=settlements(done)), done\n        except BaseException:\n            self.hands.put_back(done)",
-        "finished=settlements(done)), done\n        except BaseException:",
+        "finished=told), done\n        except BaseException:\n            self.hands.put_back(done)",
+        "finished=told), done\n        except BaseException:",
     ),
     Mutant("finished jobs that finish could not tell", HANDS, "                self.put_back(done)\n"),
     Mutant("other ends that could not be told", HANDS, "            self.others.appendleft((runs, verb, change))\n"),
@@ -363,8 +375,8 @@ RETRIES = [
     Mutant(
         "an error ends a thread",
         WORKER,
-        "except Exception:  # a fault of ours",
-        "except ZeroDivisionError:  # a fault of ours",
+        "except BaseException:  # a fault of ours; what",
+        "except ZeroDivisionError:  # a fault of ours; what",
     ),
     Mutant(
         "an outage keeps the worker from leaving",

@@ -1,7 +1,7 @@
 """Junk and wrong types put by hand under every key: the queue goes on, good jobs run, the bad is kept for people."""
 
 from collections.abc import Callable
-from queue import JobQueue, QueueError, keys, named
+from queue import JobQueue, QueueError, keys, named, report
 from typing import Any
 
 import pytest
@@ -55,6 +55,7 @@ def test_keys_of_the_wrong_type_are_moved_aside(jobs: JobQueue, look: Look, cloc
 
     away = look.raw.keys(keys.bad(NS))
     assert sorted(away) == sorted(f"{NS}:bad:{START}:{key.removeprefix(f'{NS}:')}" for key in wrong)
+    assert report.moved_aside(jobs) == sorted(away)
     assert {look.raw.type(key) for key in away} == {kind}
     assert all(29 * DAY < look.raw.ttl(key) <= 30 * DAY for key in away)
 

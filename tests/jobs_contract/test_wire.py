@@ -43,6 +43,37 @@ def test_a_script_that_is_gone_is_loaded_when_nothing_is_under_way(own: JobQueue
     assert (second().ids, own.take("ann").ids) == (["a"], ["b"])
 
 
+def test_an_answer_that_nobody_read_is_not_another_one_s(own: JobQueue, look: Look) -> None:
+    """Who gave up before it came leaves it on the connection: that is closed, and later answers are their own."""
+    add(own, "a", "b", "c")
+    first, second = own.send_take("ann"), own.send_take("ann")
+
+    for answer in (second, first):
+        with pytest.raises(Unavailable, match="before this answer"):
+            answer()
+    assert own.take("bob").ids == look.running("bob") != []
+
+
+def test_a_connection_is_free_when_all_is_read(live: JobQueue) -> None:
+    """Between two answers that are under way nobody else gets theirs."""
+    live.take("ann")  # loads the script
+    add(live, "a", "b")
+    first, second = live.send_take("ann"), live.send_take("ann")
+
+    assert first().ids == ["a"]
+    assert live.wire.call("PING") in (b"PONG", "PONG")
+    assert second().ids == ["b"]
+
+
+def test_threads_may_take_at_the_same_time(live: JobQueue, look: Look) -> None:
+    """A take that is not sent to be read later has a connection of its own."""
+    add(live, "a", "b")
+    first = live.send_take("ann")
+
+    assert live.take("bob").ids == look.running("bob") != []
+    assert first().ids == look.running("ann") != []
+
+
 def test_when_a_connection_breaks_all_that_is_under_way_breaks(own: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of an old connection is taken for one of the next."""
     first, second = own.send_take("ann"), own.send_take("ann")

@@ -1,6 +1,7 @@
 """The worker, in threads of this process: how tasks end, who runs what when, and how it stops."""
 
 import random
+import sys
 import threading
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from queue.tasks import Registry, Task
 from typing import Any
 
 import pytest
+import redis
 
 from tests.servers import each_redis, wait_until
 
@@ -593,7 +595,7 @@ def test_a_leader_asks_for_the_next_one_if_there_is_one(live: JobQueue, look: Lo
     worker = a_patient_worker(live, tasks, threads=2)
     add(live, *"abc")
     worker._next_jobs()
-    assert worker.asked is not None
+    assert len(worker.asked) == 1
     wait_until(lambda: look.running(worker.name) == ["a", "b"], 10, "the second take to arrive")
 
     worker.at_work.add(0)  # the other thread
@@ -602,6 +604,131 @@ def test_a_leader_asks_for_the_next_one_if_there_is_one(live: JobQueue, look: Lo
     assert (taken.ids, bool(worker.asked), look.pending()) == (["b"], False, ["c"])
     worker._leave()
     assert look.pending() == ["a", "b", "c"]
+
+
+def test_two_takes_are_under_way(live: JobQueue, tasks: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a leader reads his answer Redis works at the next one."""
+    define(tasks, lambda: None)
+    worker = a_patient_worker(live, tasks, threads=3)
+    add(live, *"abcd")
+    worker._next_jobs()
+    read, under_way = worker.leading.wire._in_turn, list[int]()
+
+    def counted(*given: Any) -> Any:
+        under_way.append(len(worker.leading.wire.under_way))
+        return read(*given)
+
+    monkeypatch.setattr(worker.leading.wire, "_in_turn", counted)
+    worker._next_jobs()
+    assert (under_way, len(worker.asked)) == ([2], 1)
+    worker._leave()
+
+
+def test_what_else_ended_is_told_when_nothing_is_under_way(live: JobQueue, tasks: Registry) -> None:
+    """A leader has one connection, on which answers come in turn: between two takes he settles nothing else."""
+    define(tasks, lambda: None)
+    worker = a_patient_worker(live, tasks, threads=3)
+    add(live, *"abcd")
+    worker._next_jobs()
+    worker.hands.end("retry", [], lambda jobs: bool(jobs.wire.call("PING")))
+    worker._next_jobs()
+    assert (len(worker.hands.others), len(worker.asked)) == (1, 1)
+    worker._leave()
+    assert not worker.hands.others
+
+
+def test_an_answer_that_comes_too_late_is_none(live: JobQueue, look: Look, tasks: Registry) -> None:
+    """By then the beat may give back what it brings. What it settled is settled again, which changes nothing."""
+    define(tasks, lambda: None)
+    worker = a_patient_worker(live, tasks, threads=1)
+    add(live, "a")
+    worker.fresh = -1.0
+    with pytest.raises(QueueError, match="too late"):
+        worker._take()
+    assert look.running(worker.name) == ["a"]  # which the beat finds, and gives back
+    worker._leave()
+
+
+def test_the_beat_does_not_wait_for_what_is_to_be_settled(live: JobQueue, tasks: Registry) -> None:
+    """A thousand endings over a slow network take longer than a lease."""
+
+    def slowly(_: JobQueue) -> bool:
+        time.sleep(0.1)
+        return True
+
+    worker = a_worker(live, tasks)
+    for _ in range(100):
+        worker.hands.end("retry", [], slowly)
+    worker.time._beat()
+    assert worker.hands.others
+
+
+def test_an_ending_that_cannot_be_told_is_not_the_end(live: JobQueue, tasks: Registry) -> None:
+    """Memory is short when it is told: the job is given back, and runs again."""
+
+    def fail() -> None:
+        raise ValueError
+
+    define(tasks, fail, retries=0)
+    worker, short = a_worker(live, tasks), [True]
+    for jobs in (worker.leading, worker.settling, worker.beating):
+
+        def bury(*given: Any, real: Any = jobs.bury, **named: Any) -> Any:
+            if short:
+                short.pop()
+                raise MemoryError
+            return real(*given, **named)
+
+        jobs.bury = bury  # type: ignore[method-assign]
+    with working(worker):
+        assert wait_for(live, live.enqueue("greet"), "dead").attempt == 2
+
+
+@pytest.mark.parametrize("reason", [("account", 7), None, "", "\ud800", "x" * 5_000], ids=ascii)
+def test_a_reason_is_whatever_a_task_says(live: JobQueue, tasks: Registry, reason: Any) -> None:
+    """It is stored as text, within bounds, and the others go on."""
+
+    def give_up() -> None:
+        error = GiveUp("no")
+        error.reason = reason
+        raise error
+
+    define(tasks, give_up)
+    define(tasks, lambda: None, "fine")
+    with working(a_worker(live, tasks)):
+        dead = wait_for(live, live.enqueue("greet"), "dead")
+        wait_for(live, live.enqueue("fine"), "done")
+    assert dead.reason
+    assert len(dead.reason) <= 2_000
+
+
+def test_a_backoff_that_exits_ends_no_thread(live: JobQueue, tasks: Registry) -> None:
+    """Somebody's own function; the default one takes its place."""
+
+    def fail() -> None:
+        raise ValueError
+
+    define(tasks, fail, backoff=lambda failures, jitter: sys.exit())
+    define(tasks, lambda: None, "fine")
+    with working(a_worker(live, tasks)):
+        for job_id in [live.enqueue("greet") for _ in range(3)]:
+            wait_for(live, job_id, "scheduled")
+        wait_for(live, live.enqueue("fine"), "done")
+
+
+def test_a_client_that_decodes_meets_no_more_than_others(
+    live: JobQueue, look: Look, tasks: Registry, redis_url: str
+) -> None:
+    """Bytes that are no text, put there by hand, stop nobody."""
+    define(tasks, lambda *given: None)
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
+    jobs = JobQueue(client, live.namespace)
+    bad, good = jobs.enqueue("greet", 1), jobs.enqueue("greet", 2)
+    look.raw.hset(keys.job(live.ns, bad), "args", b'["\xff"]')
+    with working(a_worker(jobs, tasks)):
+        wait_for(live, good, "done")
+        wait_for(live, bad, "done", "dead")
+    jobs.close()
 
 
 def test_what_was_asked_for_goes_back_at_the_end(live: JobQueue, look: Look, tasks: Registry) -> None:
