@@ -22,6 +22,8 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+import cards
+from reasons import reason
 from tests.sandbox_server import running_sandbox
 from tests.servers import ROOT, best_real, die_with_parent, free_port, wait_until
 
@@ -440,12 +442,41 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
             stranger = desk.open(**options)
             keep(stranger, folder / f"welcome-{width}{night}.png")
             page = desk.sign_in("ada", **options)
-            page.get_by_label("Your tweet").fill("A tweet in the making, with a link: https://example.com/a/long/way")
+            box = page.get_by_label("Your tweet", exact=True)
+            box.fill("A tweet in the making, with a link: https://example.com/a/long/way")
             keep(page, folder / f"sent-{width}{night}.png")
-            if width != 768 and not night:
-                keep(page, folder / f"states-{width}.png", full_page=True)
             page.get_by_text("Send later").click()
             keep(page, folder / f"later-{width}{night}.png")
+            page.get_by_text("Send later").click()
+            for text, state, code in (
+                ("Due while nobody worked.", "missed", "missed"),
+                ("Off it goes.", "sending", ""),
+                ("Any moment now.", "queued", ""),
+            ):
+                pretend(page, text, state, code)
+            write(page, "Too many words. " * 18)
+            expect(page.locator("#trouble")).to_contain_text("288 characters")
+            card(page, "Good morning!").get_by_role("link", name="Edit").click()
+            keep(page, folder / f"states-{width}{night}.png", full_page=True)
+    forgive(desk, "422")
+
+
+def pretend(page: Page, text: str, state: str, code: str) -> None:
+    """Show a tweet in a state that does not last, or that takes an hour to come about."""
+    why = reason(code) if code else None
+    body = {"code": why.code, "message": why.message, "action": why.action} if why else None
+    tweet: dict[str, Any] = {
+        "job_id": state,
+        "state": state,
+        "text": text,
+        "reason": body,
+        "time": time.time() * 1000,
+        "attempt": 1,
+    }
+    tweet |= {"deeds": cards.deeds(state, body), "due_at": None, "tweet_url": None, "poll_after_ms": 3_600_000}
+    page.route("**/tweets", lambda route: route.fulfill(status=202, json=tweet), times=1)
+    write(page, text)
+    expect(card(page, text, state)).to_be_visible()
 
 
 def in_states(desk: Desk, more: str = "") -> None:

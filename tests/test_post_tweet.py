@@ -559,7 +559,7 @@ def test_a_sign_in_sends_what_waited_for_it(life: Life) -> None:
         for tweet in others:
             body = reaches(life, tweet, "retrying")
             assert body["reason"]["code"] == "waits_for_sign_in"
-            assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 3_600_000)
+            assert (body["next_attempt_at"], body["poll_after_ms"]) == (None, 7_200_000)
         wait_until(lambda: all(asleep(tweet) for tweet in others))
         assert len(life.posts()) == 1
         life.sign_in()
