@@ -79,6 +79,7 @@ def publish(tweet: models.Tweet, trial: int) -> None:
     try:
         signed = x_api.prepare_tweet(settings, tweet.user.credentials(), tweet.text)
     except models.Unreadable:
+        holds.hold(tweet.user, "waits_for_sign_in", FOR_EVER)
         tweet.record_failed(reason("keys_changed"))
         return
     if not tweet.start_sending():

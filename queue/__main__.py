@@ -19,6 +19,7 @@ from .run import headline
 from .worker import Worker
 
 Action = Callable[[JobQueue, argparse.Namespace], None]
+DEFAULT = "redis://127.0.0.1:6379/0", "queue"  # address and namespace
 
 
 def stats(jobs: JobQueue, _: argparse.Namespace) -> None:
@@ -83,14 +84,19 @@ def work(_: JobQueue, given: argparse.Namespace) -> None:
         if error.name == given.module:
             raise QueueError(f"no module {error.name!r}: run this in the folder that has it") from None
         raise QueueError(f"{given.module} imports {error.name!r}, which is not installed") from None
-    Worker(given.queues.split(","), given.threads).run()
+    if (given.redis, given.namespace) != DEFAULT:  # else the module's own `connect` says where
+        connect(given.redis, given.namespace)
+    worker = Worker(given.queues.split(","), given.threads)
+    if not worker.tasks.tasks:
+        raise QueueError(f"{given.module} has no task: decorate a function of it with @{__package__}.task")
+    worker.run()
 
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command line may say."""
-    top = argparse.ArgumentParser(prog="python -m queue", description="Look at a queue and act on it.")
-    url, name = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"), os.environ.get("QUEUE_NAMESPACE", "queue")
-    top.add_argument("--redis", default=url, metavar="URL", help="default: REDIS_URL, else redis://127.0.0.1:6379/0")
+    top = argparse.ArgumentParser(prog=f"python -m {__package__}", description="Look at a queue and act on it.")
+    url, name = os.environ.get("REDIS_URL", DEFAULT[0]), os.environ.get("QUEUE_NAMESPACE", DEFAULT[1])
+    top.add_argument("--redis", default=url, metavar="URL", help=f"default: REDIS_URL, else {DEFAULT[0]}")
     top.add_argument("--namespace", default=name, metavar="NAME", help="default: QUEUE_NAMESPACE, else queue")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -127,9 +133,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"invalid number: {text!r}, give a whole one from 1")
+    return int(text)
 
 
 def _time(ms: int) -> str:

@@ -256,7 +256,7 @@ def connect(url: str, namespace: str = "queue", **options: Any) -> JobQueue:
 def connected() -> JobQueue:
     """Return the queue chosen by `connect`. Raises QueueError if there is none."""
     if _default is None:
-        raise QueueError("no queue is chosen: call queue.connect(url) first")
+        raise QueueError(f"no queue is chosen: call {__package__}.connect(url) first")
     return _default
 
 

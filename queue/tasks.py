@@ -135,11 +135,13 @@ def as_task(target: "Task | str") -> Task:
         return target
     if isinstance(target, str):
         return Task(target)
-    raise NotATask(f"{target!r} is no task: decorate it with @queue.task, or give the name of one")
+    raise NotATask(f"{target!r} is no task: decorate it with @{__package__}.task, or give the name of one")
 
 
 def checked_list(name: str) -> str:
     """Return the name of a list. Raises BadOption if it could not be one."""
     if not isinstance(name, str) or not _LIST.fullmatch(name):
-        raise BadOption(f"a list's name has 1 to 64 letters, digits or any of _ . -, not {str(name)[:200]!r}")
+        raise BadOption(
+            f"a list's name, or a namespace's, has 1 to 64 letters, digits or any of _ . -, not {str(name)[:200]!r}"
+        )
     return name

@@ -346,12 +346,16 @@ def test_access_taken_away_asks_to_sign_in(life: Life) -> None:
 
 
 def test_a_token_whose_key_is_gone_asks_to_sign_in(life: Life) -> None:
-    """What cannot be decrypted is never sent, and says what helps."""
+    """What cannot be decrypted is never sent, and says what helps; the person's other tweets wait for it."""
     with models.database.connection_context():
         User.update(token="gAAAA-not-ours").execute()
     tweet = life.tweet()
     assert worker.post_tweet(tweet.id) == "failed"
     assert life.status(tweet)["reason"]["code"] == "keys_changed"
+    other = life.tweet("Another")
+    with pytest.raises(queue.Snooze):
+        worker.post_tweet(other.id)
+    assert life.status(other)["reason"]["code"] == "waits_for_sign_in"
     assert not life.posts()
 
 

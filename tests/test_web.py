@@ -573,7 +573,7 @@ def test_html_in_x_s_words_stays_text(site: Site) -> None:
 def test_an_unchanged_status_is_not_sent_again(site: Site) -> None:
     """The ETag of the last answer gets 304 until something changes."""
     ada = site.person()
-    url = tweet(ada, at=local(7200), tz="UTC")["status_url"]
+    url = tweet(ada, at=local(86_400), tz="UTC")["status_url"]
     etag = ada.get(url).headers["etag"]
     again = ada.get(url, headers={"If-None-Match": etag})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
