@@ -311,12 +311,6 @@ RETRIES = [
     Mutant("no more time for a sleep", WIRE, "first[-1] + connection.socket_timeout", "connection.socket_timeout"),
     Mutant("who cannot sleep spins", JOBS, "    if refusal and not jobs:", "    if False:"),
     Mutant(
-        "no time for a sleep before an answer is lost",
-        WORKER,
-        "self.fresh = self.nap + self.limit",
-        "self.fresh = self.limit",
-    ),
-    Mutant(
         "the worker ends when Redis is away",
         WORKER,
         "                self.more = not self.asked  # what",
