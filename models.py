@@ -106,7 +106,7 @@ class Tweet(Post):
         """Return the person's tweet with this job id, the present one or one from before it was sent again."""
         old = OldJob.select(OldJob.tweet).where(OldJob.job_id == job_id)
         its = cls.select(cls, User).join(User).where((cls.job_id == job_id) | cls.id.in_(old))
-        return its.where(cls.user == user).first()  # type: ignore[no-any-return]
+        return its.where(cls.user == user).first()  # type: ignore[no-any-return]  # peewee has no types
 
     def url(self) -> str | None:
         """Where people see it on X; None until X took it."""

@@ -224,7 +224,7 @@ def __getattr__(name: str) -> Starlette:
     """`uvicorn web:app` makes the app; importing this file alone reads no settings and opens nothing."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault("app", create_app(configuration.load()))  # type: ignore[no-any-return]
+    return globals().setdefault("app", create_app(configuration.load()))  # type: ignore[no-any-return]  # globals
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ MAX_ERROR = 2_000  # characters kept of an error
 _python = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)  # a circle: RecursionError
 _options = (None, _python.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
 try:  # json makes a C encoder for each call, which is most of a short call's time
-    _c: Any = json.encoder.c_make_encoder(*_options)  # type: ignore[attr-defined]
+    _c: Any = json.encoder.c_make_encoder(*_options)  # type: ignore[attr-defined]  # CPython alone has it
 except (AttributeError, TypeError):  # another Python
     _c = None
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")

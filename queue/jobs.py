@@ -176,10 +176,10 @@ class JobQueue:
     ) -> Callable[[], Taken]:
         """Send a take, and return what reads its answer, so that Redis works while the caller does.
 
-        Of each task it takes at most `limit` jobs, or as many as `full` says, for a lease in seconds. It also settles
-        finished jobs: (id, attempt, started_at, ttl in ms, result as JSON or "") each. With a nap it lies in Redis
-        until a bell of its lists rings, or so many seconds: from the bell to the job is no round trip. Answers are
-        read in the order of sending, by one thread at a time, unless each is sent `alone`. Both may raise Unavailable.
+        It takes at most `limit` jobs, for a lease in seconds; `full` says how many of a task make a batch. It also
+        settles finished jobs: (id, attempt, started_at, ttl in ms, result as JSON or "") each. With a nap it lies in
+        Redis until a bell of its lists rings, or so many seconds: from the bell to the job is no round trip. Answers
+        are read in the order of sending, by one thread at a time, unless sent `alone`. Both may raise Unavailable.
         """
         doze = ("BRPOP", *(keys.bell(self.ns, name) for name in queues), nap)
         command = "EVALSHA", SHAS["take"], 1, self.ns, self.clock(), worker, _ms(lease), limit

@@ -46,7 +46,7 @@ def _typed(look: Look) -> Look:
     def typed(jobs: JobQueue, *args: Any, **kwargs: Any) -> Any:
         return jobs.wire.guarded(lambda: look(jobs, *args, **kwargs))
 
-    return typed  # type: ignore[return-value]
+    return typed  # type: ignore[return-value]  # the same signature
 
 
 @_typed

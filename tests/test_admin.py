@@ -623,7 +623,7 @@ def test_metrics_without_a_setting_are_nowhere(redis_url: str, x: str, tmp_path:
 def test_metrics_need_the_token(site: Site, given: str | None) -> None:
     """Anything else is refused, and nothing is told."""
     headers = {} if given is None else {"Authorization": given.encode()}
-    answer = site.browser().get("/metrics", headers=headers)  # type: ignore[arg-type]
+    answer = site.browser().get("/metrics", headers=headers)  # type: ignore[arg-type]  # wrong, or wider, on purpose
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert TOKEN not in answer.text
 

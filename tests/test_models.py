@@ -141,7 +141,7 @@ def test_times_that_cannot_be_are_refused(ada: User) -> None:
     assert code_of(ada.tweet, "never", at=float("inf")) == "too_far"
     for wrong in (datetime.now(), "tomorrow", True):
         with pytest.raises(TypeError):
-            ada.tweet("naive", at=wrong)  # type: ignore[arg-type]
+            ada.tweet("naive", at=wrong)  # type: ignore[arg-type]  # wrong, or wider, on purpose
     assert Tweet.select().count() == 0
 
 

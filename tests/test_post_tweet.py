@@ -482,11 +482,16 @@ def test_a_person_may_send_an_uncertain_tweet_again(life: Life) -> None:
     assert life.published() == [tweet.text]
 
 
-def test_what_x_had_all_along_is_sent_when_it_is_sent_again(life: Life) -> None:
-    """X had it and could not be looked at: it refuses it as a duplicate, and then it is found where it is since."""
-    tweet = life.tweet()
+def taken_unseen(life: Life) -> Tweet:
+    """A tweet that X will take, and neither say so nor let us look."""
     life.fault("accept-reset")
     life.fault("403", path="/2/users")
+    return life.tweet()
+
+
+def test_what_x_had_all_along_is_sent_when_it_is_sent_again(life: Life) -> None:
+    """X had it and could not be looked at: it refuses it as a duplicate, and then it is found where it is since."""
+    tweet = taken_unseen(life)
     with working():
         reaches(life, tweet, "uncertain")
         with models.database.connection_context():
@@ -499,9 +504,7 @@ def test_what_x_had_all_along_is_sent_when_it_is_sent_again(life: Life) -> None:
 @pytest.mark.parametrize("end", ["missed", "failed"])
 def test_what_x_may_have_had_all_along_is_not_said_to_be_nowhere(life: Life, end: str) -> None:
     """X had it and could not be looked at; sent again, it never got there, or was refused: that proves nothing."""
-    tweet = life.tweet()
-    life.fault("accept-reset")
-    life.fault("403", path="/2/users")
+    tweet = taken_unseen(life)
     with working():
         reaches(life, tweet, "uncertain")
     with models.database.connection_context():

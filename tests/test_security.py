@@ -223,7 +223,7 @@ def test_somebody_elses_tweet_is_as_good_as_none(town: Town, method: str, path: 
 def signed(session: dict[str, Any], secret: str = SECRET, age: float = 0) -> str:
     """A session cookie as somebody would make it who knows this secret."""
     signer = TimestampSigner(secret)
-    signer.get_timestamp = lambda: int(time.time() - age)  # type: ignore[method-assign]
+    signer.get_timestamp = lambda: int(time.time() - age)  # type: ignore[method-assign]  # replaced
     return signer.sign(b64encode(json.dumps(session).encode())).decode()
 
 

@@ -121,11 +121,11 @@ def test_options_that_make_no_sense(nowhere: JobQueue) -> None:
     with pytest.raises(BadOption):
         named("greet", retries=-1)
     with pytest.raises(TypeError):
-        named("greet", colour="red")  # type: ignore[call-arg]
+        named("greet", colour="red")  # type: ignore[call-arg]  # wrong, or wider, on purpose
     with pytest.raises(TypeError):
-        named("greet").options(timeout=3)  # type: ignore[call-arg]
+        named("greet").options(timeout=3)  # type: ignore[call-arg]  # wrong, or wider, on purpose
     with pytest.raises(TypeError):
-        task(colour="red")(len)  # type: ignore[call-overload]
+        task(colour="red")(len)  # type: ignore[call-overload]  # wrong, or wider, on purpose
 
 
 @pytest.mark.parametrize("when", [datetime(2026, 12, 1, 9), datetime.max])

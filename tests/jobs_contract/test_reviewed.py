@@ -76,7 +76,7 @@ def test_full_hands_of_a_dead_worker_come_back_at_once(live: JobQueue, look: Loo
             calls.append(time.monotonic())
             return reclaim(*given, **options)
 
-        worker.beating.reclaim = counted  # type: ignore[method-assign]
+        worker.beating.reclaim = counted  # type: ignore[method-assign]  # replaced
         wait_until(lambda: look.raw.llen("{queue}:running:dead") == 0, 30, "all to come back")
         wait_until(lambda: len(calls) >= 5, 5, "the last call")
 
@@ -92,7 +92,7 @@ def test_the_timekeeper_never_spins(live: JobQueue, tasks: Registry) -> None:
         raise ValueError("not thought of")
 
     worker = a_worker(live, tasks, threads=1)
-    worker.beating.beat = fail  # type: ignore[method-assign, assignment]
+    worker.beating.beat = fail  # type: ignore[method-assign, assignment]  # replaced
     with working(worker):
         wait_until(lambda: len(tries) >= 3, 10, "three tries")
 
@@ -111,7 +111,7 @@ def test_what_ended_does_not_wait_for_a_slow_job(live: JobQueue, tasks: Registry
         assert gate.reached.wait(10)
         job = wait_for(live, quick, "done")
         assert job.finished_at - job.started_at < 800  # the net that would catch it too is a second wide
-        assert live.status(slow).state == "running"  # type: ignore[union-attr]
+        assert live.status(slow).state == "running"  # type: ignore[union-attr]  # it is there
         gate.opened.set()
         wait_for(live, slow, "done")
 
@@ -157,7 +157,7 @@ def test_leaving_waits_for_what_is_being_settled(live: JobQueue, tasks: Registry
         time.sleep(0.4)
         return finish(*given)
 
-    worker.settling.finish = slowly  # type: ignore[method-assign, assignment]
+    worker.settling.finish = slowly  # type: ignore[method-assign, assignment]  # replaced
     worker.stopping.set()
     add(live, "a")
     run = worker._take()
@@ -169,7 +169,7 @@ def test_leaving_waits_for_what_is_being_settled(live: JobQueue, tasks: Registry
     worker._leave()
     thread.join()
 
-    assert live.status("a").state == "done"  # type: ignore[union-attr]
+    assert live.status("a").state == "done"  # type: ignore[union-attr]  # it is there
 
 
 def test_an_unknown_task_that_was_scheduled_long_ago_waits_for_its_deploy(live: JobQueue, tasks: Registry) -> None:

@@ -229,7 +229,7 @@ ENDS: dict[str, Callable[[], Any]] = {
     "NUL": raises(ValueError("\x00")),
     "of the queue": raises(QueueError("mine")),
     "of its own waits": lambda: Snooze(float("nan")),
-    "a retry of nonsense": lambda: Retry(after="soon"),  # type: ignore[arg-type]
+    "a retry of nonsense": lambda: Retry(after="soon"),  # type: ignore[arg-type]  # wrong, or wider, on purpose
     "thread": lambda: (_ for _ in ()).throw(threading.ThreadError()),
     "IndexError": raises(IndexError("as the worker's own")),
 }
@@ -679,7 +679,7 @@ def test_an_ending_that_cannot_be_told_is_not_the_end(live: JobQueue, tasks: Reg
                 raise MemoryError
             return real(*given, **named)
 
-        jobs.bury = bury  # type: ignore[method-assign]
+        jobs.bury = bury  # type: ignore[method-assign]  # replaced
     with working(worker):
         assert wait_for(live, live.enqueue("greet"), "dead").attempt == 2
 
