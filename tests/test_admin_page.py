@@ -18,7 +18,7 @@ from tests.jobs_contract.helpers import tokens
 from tests.sandbox_server import running_sandbox
 from tests.servers import RedisServer, best_real, binary, free_port, wait_until
 from tests.test_admin import ADA, alive
-from tests.test_browser import SLOW, Desk, chromium, forgive, keep, serves, start, stop
+from tests.test_browser import Desk, chromium, forgive, keep, serves, start, stop
 from tests.test_page import check
 from tests.test_web import SECRET
 
@@ -162,7 +162,7 @@ def test_it_refreshes_without_jumping(office: Office, width: int) -> None:
     mine.locator("pre").evaluate("element => getSelection().selectAllChildren(element)")
     button.focus()
     office.bury("new-1", "new-2", "new-3")
-    expect(row(page, "new-3")).to_have_count(1, timeout=SLOW)
+    expect(row(page, "new-3")).to_have_count(1)
 
     assert abs(top(button) - before) <= 1
     expect(button).to_be_focused()
@@ -283,7 +283,7 @@ def test_a_lost_connection_is_said_and_taken_back(office: Office) -> None:
     page.context.set_offline(True)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#notice")).to_contain_text("it is not known whether that was done")
-    expect(page.get_by_text("Connection lost, still trying")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Connection lost, still trying")).to_be_visible()
     page.context.set_offline(False)
     refresh(page)
     expect(page.get_by_text("Connection lost, still trying")).to_be_hidden()

@@ -40,6 +40,7 @@ TELL = """addEventListener("securitypolicyviolation",
     (at) => console.error(`against the policy: ${at.effectiveDirective} ${at.blockedURI} on ${location}`))"""
 WIDTHS = {390: 844, 768: 1024, 1280: 800}
 SLOW = 20_000  # ms; an upper bound for what takes a second
+expect.set_options(timeout=SLOW)
 
 
 @dataclass
@@ -84,11 +85,11 @@ class Desk:
 
     def fault(self, **fault: Any) -> None:
         """Order a fault from the sandbox."""
-        requests.post(f"{self.x}/_sandbox/faults", json=fault, timeout=5).raise_for_status()
+        requests.post(f"{self.x}/_sandbox/faults", json=fault, timeout=20).raise_for_status()
 
     def published(self, text: str) -> list[dict[str, Any]]:
         """The tweets with this text on the sandbox's timeline."""
-        timeline = requests.get(f"{self.x}/_sandbox/timeline", timeout=5).json()
+        timeline = requests.get(f"{self.x}/_sandbox/timeline", timeout=20).json()
         return [tweet for tweet in timeline if tweet["text"] == text]
 
 
@@ -148,7 +149,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def serves(url: str) -> bool:
     """Whether this address answers well."""
     try:
-        return requests.get(url, timeout=5).ok
+        return requests.get(url, timeout=20).ok
     except requests.RequestException:
         return False
 
@@ -157,17 +158,18 @@ def serves(url: str) -> bool:
 def desk(chromium: Browser, running: tuple[str, str, Path]) -> Iterator[Desk]:
     """A desk without complaints: no error in the console, no violation of the policy, no request to anybody else."""
     desk = Desk(*running[:2], chromium)
-    requests.delete(f"{desk.x}/_sandbox/faults", timeout=5)
-    forget_limits(running[2])
+    requests.delete(f"{desk.x}/_sandbox/faults", timeout=20)
+    begin_anew(running[2])
     yield desk
     for context in desk.contexts:
         context.close()
     assert desk.complaints == []
 
 
-def forget_limits(folder: Path) -> None:
-    """What X asked somebody to wait for is over."""
+def begin_anew(folder: Path) -> None:
+    """Nobody has a tweet left from another test, and what X asked somebody to wait for is over."""
     with closing(sqlite3.connect(folder / "browser.db", isolation_level=None)) as rows:
+        rows.execute("DELETE FROM tweet")
         rows.execute("UPDATE user SET held_until = 0")
 
 
@@ -182,12 +184,18 @@ def write(page: Page, text: str) -> None:
     page.locator("#composer button.main").click()
 
 
+def propose(page: Page) -> None:
+    """Open the choice of a time, and wait until the page has proposed one."""
+    page.get_by_text("Send later").click()
+    expect(page.locator("#composer").get_by_label("Date and time")).not_to_have_value("")
+
+
 def test_a_tweet_from_sign_in_to_its_link(desk: Desk) -> None:
     """Sign in, consent, tweet: it is published, and the link leads to it. Nobody reloads anything."""
     page = desk.sign_in("ada")
     write(page, "From the browser to X")
     sent = card(page, "From the browser to X", "sent")
-    expect(sent).to_be_visible(timeout=SLOW)
+    expect(sent).to_be_visible()
     expect(page.get_by_label("Your tweet")).to_have_value("")
     expect(page.locator("#said")).to_have_text(re.compile("^Sent .*From the browser"))
     assert page.title() == "Sent · Tweet Now"
@@ -208,7 +216,7 @@ def test_a_tweet_goes_out_in_the_second_it_was_scheduled_for(desk: Desk) -> None
     expect(page.locator("#composer button.main")).to_have_text("Schedule")
     write(page, "Two seconds later")
     expect(page.locator("#upcoming .card")).to_have_text(re.compile(r"Scheduled\s+for.*Two seconds later", re.DOTALL))
-    expect(page.locator("#upcoming .card[data-state='sent']")).to_be_visible(timeout=SLOW)  # nothing jumps by itself
+    expect(page.locator("#upcoming .card[data-state='sent']")).to_be_visible()  # nothing jumps by itself
     page.reload()
     expect(page.locator("#recent .card[data-state='sent']")).to_be_visible()
     (tweet,) = desk.published("Two seconds later")
@@ -221,13 +229,13 @@ def test_a_duplicate_is_explained(desk: Desk) -> None:
     desk.fault(fault="403-duplicate", text="Twice is once too often")
     write(page, "Twice is once too often")
     failed = card(page, "Twice is once too often", "failed")
-    expect(failed).to_contain_text("X says you have already posted these words", timeout=SLOW)
+    expect(failed).to_contain_text("X says you have already posted these words")
     expect(page.get_by_role("alert").filter(has_text="already posted these words")).to_have_count(1)
     expect(failed.get_by_role("link", name="Your profile")).to_have_attribute("href", f"{desk.x}/ada")
     failed.get_by_role("link", name="Edit as new").click()
     expect(page.get_by_label("Your tweet")).to_have_value("Twice is once too often")
     card(page, "Twice is once too often").get_by_role("button", name="Send again").click()
-    expect(card(page, "Twice is once too often", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Twice is once too often", "sent")).to_be_visible()
     assert len(desk.published("Twice is once too often")) == 1
 
 
@@ -237,15 +245,15 @@ def test_a_retry_shows_its_time(desk: Desk) -> None:
     desk.fault(fault="429", seconds=2, text="Patience")
     write(page, "Patience")
     waiting = card(page, "Patience", "retrying")
-    expect(waiting).to_contain_text(re.compile(r"Waiting\s+until\s+\d{1,2}:\d\d"), timeout=SLOW)
+    expect(waiting).to_contain_text(re.compile(r"Waiting\s+until\s+\d{1,2}:\d\d"))
     expect(waiting).to_contain_text("X asks us to wait")
-    expect(card(page, "Patience", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Patience", "sent")).to_be_visible()
 
 
 def test_a_scheduled_tweet_can_be_cancelled(desk: Desk) -> None:
     """Cancel while it waits: it says so, stays so after a reload, and the words are not lost."""
     page = desk.sign_in("ada")
-    page.get_by_text("Send later").click()
+    propose(page)
     write(page, "On second thoughts")
     waiting = card(page, "On second thoughts", "scheduled")
     waiting.get_by_role("button", name="Cancel").click()
@@ -259,7 +267,7 @@ def test_a_scheduled_tweet_can_be_cancelled(desk: Desk) -> None:
 def test_a_scheduled_tweet_is_edited_and_sent_now(desk: Desk) -> None:
     """In place, with the words it had in the form; then it does not wait, and X gets the new words, once."""
     page = desk.sign_in("ada")
-    page.get_by_text("Send later").click()
+    propose(page)
     write(page, "Frist words")
     waiting = page.locator("#upcoming .card").first
     before = waiting.get_attribute("data-job")
@@ -273,7 +281,7 @@ def test_a_scheduled_tweet_is_edited_and_sent_now(desk: Desk) -> None:
     expect(waiting.locator(".text")).to_have_text("First words")
     expect(waiting.locator(".note")).to_be_empty()
     waiting.get_by_role("button", name="Send now").click()
-    expect(card(page, "First words", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "First words", "sent")).to_be_visible()
     assert card(page, "First words", "sent").get_attribute("data-job") == before
     assert (len(desk.published("First words")), desk.published("Frist words")) == (1, [])
     forgive(desk, "422")
@@ -290,7 +298,7 @@ def test_what_was_typed_is_never_lost(desk: Desk) -> None:
     page.reload()
     expect(page.get_by_label("Your tweet")).to_have_value(text)
     write(page, "Short enough")
-    expect(card(page, "Short enough", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Short enough", "sent")).to_be_visible()
     page.reload()
     expect(page.get_by_label("Your tweet")).to_have_value("")
     forgive(desk, "422")
@@ -311,7 +319,7 @@ def test_a_lost_connection_loses_and_doubles_nothing(desk: Desk) -> None:
     expect(page.get_by_label("Your tweet")).to_have_value("Only once, please")
     page.get_by_role("button", name="Tweet", exact=True).click()
     expect(page.get_by_label("Your tweet")).to_have_value("")
-    expect(card(page, "Only once, please", "sent")).to_have_count(1, timeout=SLOW)
+    expect(card(page, "Only once, please", "sent")).to_have_count(1)
     assert len(desk.published("Only once, please")) == 1
     forgive(desk, "ERR_FAILED")
 
@@ -321,7 +329,7 @@ def test_a_double_click_is_one_tweet(desk: Desk) -> None:
     page = desk.sign_in("linus")
     page.get_by_label("Your tweet").fill("Trembling hands")
     page.locator("#composer button.main").dblclick()
-    expect(card(page, "Trembling hands", "sent")).to_have_count(1, timeout=SLOW)
+    expect(card(page, "Trembling hands", "sent")).to_have_count(1)
     assert len(desk.published("Trembling hands")) == 1
 
 
@@ -332,7 +340,7 @@ def test_connection_lost_is_said_and_taken_back(desk: Desk) -> None:
     write(page, "Through the tunnel")
     expect(card(page, "Through the tunnel")).to_have_count(1)
     page.context.set_offline(True)
-    expect(page.get_by_text("Connection lost, still trying")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Connection lost, still trying")).to_be_visible()
     page.context.set_offline(False)
     expect(card(page, "Through the tunnel", "sent")).to_be_visible(timeout=2 * SLOW)
     expect(page.get_by_text("Connection lost, still trying")).to_be_hidden()
@@ -379,7 +387,7 @@ def test_signed_out_without_javascript_the_text_comes_along(desk: Desk) -> None:
 def test_signed_out_elsewhere_there_is_a_button(desk: Desk) -> None:
     """The cookie is gone while the page is open: card and composer say so, with a way to sign in; nothing is lost."""
     page = desk.sign_in("grace")
-    page.get_by_text("Send later").click()
+    propose(page)
     write(page, "Tomorrow")
     waiting = card(page, "Tomorrow", "scheduled")
     expect(waiting).to_be_visible()
@@ -407,7 +415,7 @@ def come_back(page: Page, handle: str) -> None:
 def test_too_late_stays_on_the_card(desk: Desk) -> None:
     """Looking at the tweet again does not wipe why it could not be cancelled."""
     page = desk.sign_in("grace")
-    page.get_by_text("Send later").click()
+    propose(page)
     write(page, "Nearly gone")
     waiting = card(page, "Nearly gone", "scheduled")
     words = "Too late: this tweet is sending, so nothing was changed."
@@ -445,7 +453,7 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
             box = page.get_by_label("Your tweet", exact=True)
             box.fill("A tweet in the making, with a link: https://example.com/a/long/way")
             keep(page, folder / f"sent-{width}{night}.png")
-            page.get_by_text("Send later").click()
+            propose(page)
             keep(page, folder / f"later-{width}{night}.png")
             page.get_by_text("Send later").click()
             for text, state, code in (
@@ -482,10 +490,10 @@ def pretend(page: Page, text: str, state: str, code: str) -> None:
 def in_states(desk: Desk, more: str = "") -> None:
     """Give Ada a tweet in each state that can be had quickly. X takes the same words once: `more` makes others."""
     page = desk.sign_in("ada")
-    page.get_by_text("Send later").click()
+    propose(page)
     write(page, "Good morning! The notes of the new version are out.")
     expect(page.locator("#upcoming .card")).to_have_count(1)
-    page.get_by_text("Send later").click()
+    propose(page)
     write(page, f"The one that was called off.{more}")
     card(page, f"The one that was called off.{more}").get_by_role("button", name="Cancel").click()
     for text, fault, state in [
@@ -500,7 +508,7 @@ def in_states(desk: Desk, more: str = "") -> None:
         if state == "uncertain":
             desk.fault(fault="403", path="/2/users")
         write(page, text)
-        expect(card(page, text, state)).to_have_count(1, timeout=SLOW)
+        expect(card(page, text, state)).to_have_count(1)
 
 
 def keep(page: Page, path: Path, **options: Any) -> None:

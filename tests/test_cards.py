@@ -181,7 +181,7 @@ def test_what_is_done_elsewhere_is_told(desk: Desk) -> None:
     desk.fault(fault="403", path="/2/users")
     write(page, text)
     here = card(page, text, "uncertain")
-    expect(here).to_be_visible(timeout=SLOW)
+    expect(here).to_be_visible()
     assert page.request.post(f"{desk.url}/tweets/{here.get_attribute('data-job')}/there").ok
     here.get_by_role("button", name="Send again").click()
     expect(card(page, text, "sent")).to_be_visible()
@@ -197,7 +197,7 @@ def test_a_server_that_says_nothing_is_given_up(desk: Desk) -> None:
     write(page, "Into the silence")
     expect(page.locator("#trouble")).to_contain_text("The connection is lost")
     page.locator("#composer button.main").click()
-    expect(card(page, "Into the silence", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Into the silence", "sent")).to_be_visible()
     assert len(desk.published("Into the silence")) == 1
 
 
@@ -209,7 +209,7 @@ def test_pressed_twice_is_done_once(desk: Desk) -> None:
     page.route("**/now", lambda route: held.append(route), times=1)
     waiting.get_by_role("button", name="Send now").dblclick()
     held[0].continue_()
-    expect(card(page, "Now, now", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Now, now", "sent")).to_be_visible()
     expect(card(page, "Now, now").locator(".note")).to_be_empty()
     assert len(asked) == 1
 
@@ -223,7 +223,7 @@ def test_a_card_on_its_way_says_what_happens(desk: Desk) -> None:
     expect(sending.locator(".hint")).to_be_visible()
     expect(sending.locator(".hint")).to_contain_text("X is taking it")
     expect(sending.locator("time").first).to_have_text(re.compile(r"^since \d"))
-    expect(card(page, "On its way", "sent").locator("time").first).to_have_text(re.compile(r"^at \d"), timeout=SLOW)
+    expect(card(page, "On its way", "sent").locator("time").first).to_have_text(re.compile(r"^at \d"))
 
 
 def test_what_was_scheduled_shows_both_times(desk: Desk) -> None:
@@ -237,7 +237,7 @@ def test_what_was_scheduled_shows_both_times(desk: Desk) -> None:
     )
     write(page, f"Both times {due.second}")
     sent = card(page, "Both times", "sent")
-    expect(sent.locator(".planned")).to_have_text(re.compile(r"^planned for \d"), timeout=SLOW)
+    expect(sent.locator(".planned")).to_have_text(re.compile(r"^planned for \d"))
     page.reload()
     expect(sent.locator(".planned")).to_be_visible()
     card(page, "Before its time").get_by_role("button", name="Cancel").click()
@@ -273,7 +273,7 @@ def test_buttons_are_arranged_alike_by_server_and_script(desk: Desk) -> None:
     desk.fault(fault="403", text="Not allowed")
     write(page, "Not allowed")
     failed = card(page, "Not allowed", "failed")
-    expect(failed).to_be_visible(timeout=SLOW)
+    expect(failed).to_be_visible()
     visible = failed.locator(".deeds > :not([hidden])")
     live = visible.all_text_contents()
     page.reload()
@@ -287,9 +287,7 @@ def test_an_edit_begins_with_what_is_so_and_can_be_left(desk: Desk) -> None:
     """Text and time are those of the tweet; a past time is told; Esc and a button leave it; nothing else is near."""
     page = desk.sign_in("ada")
     waiting = schedule(page, "To be edited")
-    at = page.evaluate(
-        "() => new Date(document.querySelector('#upcoming time').dateTime).toLocaleString('sv-SE').slice(0, 16)"
-    )
+    at = waiting.locator("time").first.evaluate("time => new Date(time.dateTime).toLocaleString('sv-SE').slice(0, 16)")
     edit = waiting.get_by_role("link", name="Edit")
     edit.click()
     form = waiting.locator(".change")

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Locator, Page, expect
 
 from tests.servers import wait_until
-from tests.test_browser import SLOW, Desk, card, chromium, desk, forgive, in_states, running, write
+from tests.test_browser import Desk, card, chromium, desk, forgive, in_states, propose, running, write
 from tests.x_counts import CASES
 from tweet_text import LIMIT
 
@@ -51,7 +51,7 @@ def test_axe_finds_nothing(desk: Desk, database: sqlite3.Connection, scheme: Any
     words = {"Queued": "queued", "On its way": "sending", "Called off": "cancelled", "Too late": "missed"}
     for text, state in {f"{text} ({scheme})": state for text, state in words.items()}.items():
         write(page, text)
-        expect(card(page, text, "sent")).to_be_visible(timeout=SLOW)
+        expect(card(page, text, "sent")).to_be_visible()
         reason = "missed" if state == "missed" else None
         changes = "state = ?, x_tweet_id = NULL, reason_code = ?, reason_message = ?, reason_action = ?"
         told = (state, reason, reason and "It was due while nothing worked.", reason and "send_again", text)
@@ -130,8 +130,7 @@ def test_a_time_that_comes_twice_is_asked_about(desk: Desk, script: bool) -> Non
 def test_the_same_again_is_warned_about(desk: Desk) -> None:
     """The same words, the same minute: a hint, once, and no refusal."""
     page = desk.sign_in("grace")
-    page.get_by_text("Send later").click()
-    expect(page.get_by_label("Date and time").first).not_to_have_value("")
+    propose(page)
     at = page.get_by_label("Date and time").input_value()
     write(page, "Said before")
     expect(card(page, "Said before", "scheduled")).to_be_visible()
@@ -154,7 +153,7 @@ def test_a_wait_is_counted_down_in_silence(desk: Desk) -> None:
     write(page, "Wait for it")
     waiting = card(page, "Wait for it", "retrying")
     countdown = waiting.locator(".countdown")
-    expect(countdown).to_have_text(re.compile(r"^in (9|10) min \d+ s$"), timeout=SLOW)
+    expect(countdown).to_have_text(re.compile(r"^in (9|10) min \d+ s$"))
     assert countdown.get_attribute("aria-hidden") == "true"
     before, box = countdown.text_content(), waiting.bounding_box()
     expect(countdown).not_to_have_text(str(before))
@@ -174,7 +173,7 @@ def test_nothing_moves_while_a_tweet_goes_out(desk: Desk) -> None:
     """Queued, sending, sent: the card has the same height, and what is below stays where it is."""
     page = desk.sign_in("ada")
     write(page, "An older one")
-    expect(card(page, "An older one", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "An older one", "sent")).to_be_visible()
     desk.fault(fault="latency", seconds=2, text="Steady")
     write(page, "Steady")
     steady, below = card(page, "Steady"), card(page, "An older one")
@@ -183,7 +182,7 @@ def test_nothing_moves_while_a_tweet_goes_out(desk: Desk) -> None:
     boxes = steady.bounding_box(), below.bounding_box()
     page.evaluate(SHIFTS)
     for state in ("sending", "sent"):
-        expect(card(page, "Steady", state)).to_be_visible(timeout=SLOW)
+        expect(card(page, "Steady", state)).to_be_visible()
         assert (steady.bounding_box(), below.bounding_box()) == boxes
     assert page.evaluate("shifts") == []
 
@@ -253,7 +252,7 @@ def test_the_keyboard_alone_is_enough(desk: Desk) -> None:
     tab_to(page, page.get_by_label("Your tweet"))
     page.keyboard.type("With ten fingers")
     page.keyboard.press("Control+Enter")
-    expect(card(page, "With ten fingers", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "With ten fingers", "sent")).to_be_visible()
     expect(page.get_by_label("Your tweet")).to_be_focused()
     page.keyboard.type("And later too")
     tab_to(page, page.locator("#later summary"))
@@ -287,7 +286,7 @@ def test_typing_goes_on_while_a_tweet_changes(desk: Desk) -> None:
     write(page, "Refused meanwhile")
     box = page.get_by_label("Your tweet")
     box.press_sequentially("I go on typing", delay=40)
-    expect(card(page, "Refused meanwhile", "failed")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Refused meanwhile", "failed")).to_be_visible()
     box.press_sequentially(" and typing")
     expect(box).to_be_focused()
     expect(box).to_have_value("I go on typing and typing")
@@ -303,7 +302,7 @@ def test_what_is_typed_while_it_is_sent_is_the_next_one(desk: Desk) -> None:
     page.get_by_label("Your tweet").press_sequentially(" Second thought.")
     held[0].continue_()
     expect(page.get_by_label("Your tweet")).to_have_value(" Second thought.")
-    expect(card(page, "First thought.", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "First thought.", "sent")).to_be_visible()
     assert len(desk.published("First thought.")) == 1
     page.reload()
     expect(page.get_by_label("Your tweet")).to_have_value(" Second thought.")
@@ -329,7 +328,7 @@ def test_a_draft_is_still_there_and_goes_out_once(desk: Desk, again: str) -> Non
     other.locator("#composer button.main").click()
     for tab in {page, other} if again == "another tab" else {other}:
         expect(tab.get_by_label("Your tweet")).to_have_value("")
-    expect(card(other, text, "sent")).to_have_count(1, timeout=SLOW)
+    expect(card(other, text, "sent")).to_have_count(1)
     assert len(desk.published(text)) == 1
     forgive(desk, "404")
 
@@ -362,4 +361,4 @@ def test_a_picture_of_a_moment_ago_is_brought_up_to_date(desk: Desk, tmp_path: P
     write(page, "Half way")
     expect(card(page, "Half way")).to_be_visible()
     page.reload()
-    expect(card(page, "Half way", "sent")).to_be_visible(timeout=SLOW)
+    expect(card(page, "Half way", "sent")).to_be_visible()
