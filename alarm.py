@@ -8,10 +8,20 @@ import logging
 import queue
 from collections.abc import Callable
 from queue.hands import event
+from queue.jobs import connected
+from time import monotonic
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import settings as configuration
 from settings import Settings
 from store import database
+
+SILENT = 0.5  # seconds after which a queue that does not answer is no longer taken for slow
+PAUSE = 2.0  # seconds for which nobody waits for such a queue again
+
+Answer = TypeVar("Answer")
+_asked_again: WeakKeyDictionary[queue.JobQueue, float] = WeakKeyDictionary()  # the silent one -> when (monotonic)
 
 log = logging.getLogger("tweetnow.models")
 
@@ -22,6 +32,27 @@ def connect(settings: Settings) -> None:
         queue.connect(settings.redis_url, namespace=settings.queue_namespace, **settings.redis_options)
     except queue.BadOption:
         configuration.refuse("REDIS_URL", settings.redis_url)
+
+
+def ask(call: Callable[[], Answer]) -> Answer:
+    """Ask the queue. A silent one makes one caller wait in two seconds; the others get Unavailable at once.
+
+    Raises QueueError as the call does.
+    """
+    jobs, began = connected(), monotonic()
+    again = _asked_again.get(jobs)
+    if again and began < again:
+        raise queue.Unavailable(f"Redis was silent, and is asked again within {PAUSE:g} s")
+    if again:
+        _asked_again[jobs] = began + PAUSE
+    try:
+        answer = call()
+    except queue.Unavailable:
+        if monotonic() - began > SILENT:
+            _asked_again[jobs] = monotonic() + PAUSE
+        raise
+    _asked_again.pop(jobs, None)
+    return answer
 
 
 def wake(tweet_id: int, job_id: str, at_ms: int | None) -> None:
@@ -52,7 +83,7 @@ def stop(job_id: str) -> None:
 def _tell(job_id: str, call: Callable[[], object]) -> None:
     def after_commit() -> None:  # what it raises would look like a failed commit
         try:
-            call()
+            ask(call)
         except queue.QueueError as error:
             log.warning(event("untold", job=job_id, why=f"the tweet is stored, but the queue was not told: {error}"))
 

@@ -8,6 +8,7 @@ from queue import Job, report
 from queue.jobs import connected
 from typing import Any
 
+import alarm
 import models
 from models import Tweet, User
 
@@ -104,5 +105,5 @@ def jobs_of(tweets: Iterable[Tweet]) -> dict[str, Job]:
     """What the queue knows of these; nothing when it is away or holds junk, for the row is the truth."""
     ids = [tweet.job_id for tweet in tweets]
     with suppress(queue.QueueError):
-        return {job.id: job for job in report.progress(connected(), ids)} if ids else {}
+        return {job.id: job for job in alarm.ask(lambda: report.progress(connected(), ids))} if ids else {}
     return {}

@@ -66,7 +66,7 @@ View = Callable[..., Response]
 
 
 def with_database(view: View) -> View:
-    """Give a view a connection for its time only: it runs in one of forty threads, a database has few connections."""
+    """Give a view a connection for its time only: it runs in one of a few threads, a database has few of those."""
 
     @wraps(view)
     def connected(*args: Any) -> Response:

@@ -11,10 +11,12 @@ if not hasattr(queue, "__path__"):  # the standard library's came first: lend it
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
+import anyio
 import peewee
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +43,7 @@ from pages import Trouble, read_fields, show_trouble, wants_page, with_database
 from settings import Settings
 from sign_in import own_tweet, signed_in, tweet_of
 
+THREADS = 8  # each has a connection to the database; the smallest on Heroku gives 20, and a worker may want 10
 SIGNED_OUT = "You are signed out, so nothing was sent. Sign in first."
 
 log = logging.getLogger("tweetnow.web")
@@ -192,6 +195,7 @@ def create_app(settings: Settings) -> Starlette:
     models.create_tables()
     alarm.connect(settings)
     app = Starlette(
+        lifespan=begin,
         routes=ROUTES,
         middleware=guard.around(settings, pages.show_error),
         exception_handlers=dict.fromkeys(pages.ERRORS, pages.show_error),
@@ -199,6 +203,13 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False  # such redirects are built from the Host header
     app.state.settings = settings
     return app
+
+
+@asynccontextmanager
+async def begin(app: Starlette) -> AsyncIterator[None]:
+    """Hold the number of threads down: by itself it is 40. Sign-ins, which wait for X, have their own."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
 
 
 ROUTES = [

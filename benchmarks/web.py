@@ -50,8 +50,8 @@ What is compared took turns for {rounds} rounds; those rows show medians.
 bare Starlette application whose one route reads nothing, and {ours:.0%} as often as a route of ours that reads nothing
 (`/livez`): headers, session, and the look at where a request comes from stand before both. Those who ask at the same
 moment are answered together (looks.py), so a look costs less the more there are. {pages:,} pages ask
-{need:.0f} times a second once they have slowed down. While Redis is frozen, not gone, each tweet waits for the time
-that the queue gives it to answer.
+{need:.0f} times a second once they have slowed down. While Redis is frozen, not gone, those who come first wait
+for the time that it has to answer, and one more in each two seconds; the others do not (alarm.py).
 """
 
 

@@ -107,6 +107,69 @@ def test_redis_away_is_no_reason_to_refuse(ada: User, caplog: pytest.LogCaptureF
     assert "the queue was not told" in caplog.text
 
 
+def test_a_silent_queue_makes_one_wait(ada: User, redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen, not gone, each call would take a second: for a while nobody asks, then one; when it answers, all do."""
+    clock, calls = [1000.0], list[str]()
+    monkeypatch.setattr(alarm, "monotonic", lambda: clock[0])
+    server = redis_server()
+    jobs = queue.connect(server.url)
+    stored = jobs.enqueue
+
+    def counted(*call: Any) -> str:
+        calls.append(call[0].id)
+        try:
+            return stored(*call)
+        finally:
+            clock[0] += 1.8 if frozen else 0.001
+
+    monkeypatch.setattr(jobs, "enqueue", counted)
+    server.pause()
+    frozen = True
+    tweets = [ada.tweet("The first to wait"), ada.tweet("One that need not"), ada.tweet("Nor this one")]
+    assert calls == [tweets[0].job_id]
+    clock[0] += alarm.PAUSE
+    tweets += [ada.tweet("The next to wait"), ada.tweet("Again one that need not")]
+    assert calls == [tweets[0].job_id, tweets[3].job_id]
+    server.resume()
+    frozen = False
+    clock[0] += alarm.PAUSE
+    tweets += [ada.tweet("It is back"), ada.tweet("Nobody waits")]
+    assert calls[2:] == [tweets[5].job_id, tweets[6].job_id]
+    assert {tweet.state for tweet in Tweet.select()} == {"queued"}
+    assert [bool(queue.status(tweet.job_id)) for tweet in tweets[5:]] == [True, True]
+
+
+def test_while_one_asks_a_silent_queue_the_others_do_not_wait(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look is on its way, and takes as long as the first one did."""
+    clock = [1000.0]
+    monkeypatch.setattr(alarm, "monotonic", lambda: clock[0])
+
+    def silent() -> None:
+        clock[0] += 1.8
+        raise queue.Unavailable("silent")
+
+    def meanwhile() -> None:
+        with pytest.raises(queue.Unavailable, match="asked again"):
+            alarm.ask(lambda: "asked")
+
+    with pytest.raises(queue.Unavailable, match="silent"):
+        alarm.ask(silent)
+    clock[0] += alarm.PAUSE
+    alarm.ask(meanwhile)
+    assert alarm.ask(lambda: "asked") == "asked"
+
+
+def test_a_queue_that_is_gone_is_asked_each_time(ada: User) -> None:
+    """It says so at once, and may be back at any moment."""
+
+    def gone() -> None:
+        raise queue.Unavailable("refused")
+
+    for _ in range(3):
+        with pytest.raises(queue.Unavailable, match="refused"):
+            alarm.ask(gone)
+
+
 def test_the_row_is_committed_before_the_job_exists(ada: User) -> None:
     """Inside a transaction the job waits for the commit, and a rollback leaves no job behind."""
     with models.database.atomic() as transaction:

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import pytest
 import redis
 from starlette.requests import Request
@@ -1088,3 +1089,13 @@ def test_bounded_reads_no_more_than_it_must(site: Site) -> None:
     with pytest.raises(Exception, match="64 KB"):
         asyncio.run(guard.bounded(reader, limit=65_536)({"type": "http"}, endless, endless))  # type: ignore[arg-type]
     assert sent <= guard.DRAIN + 2 * 65_536
+
+
+def test_threads_do_not_use_up_the_connections(site: Site) -> None:
+    """Web and worker together have room in a database with 20 connections, with one left to look at it."""
+    with site.browser() as browser:
+        portal = browser.portal
+        assert portal is not None
+        threads = portal.call(lambda: anyio.to_thread.current_default_thread_limiter().total_tokens)
+    looks = 1
+    assert threads + looks + site.app.state.settings.worker_threads < 20
