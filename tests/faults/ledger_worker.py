@@ -24,7 +24,7 @@ ENVIRON |= {"SIGN_INS_PER_MINUTE": "10000", "POSTS_PER_MINUTE": "10000"}  # all 
 
 def hurry() -> None:
     """Set the times that are constants in the app."""
-    queue.Worker = functools.partial(queue.Worker, lease=3, beat=1, grace=6)  # type: ignore[assignment, misc]
+    queue.Worker = functools.partial(queue.Worker, lease=3, beat=1, grace=6)  # type: ignore[assignment, misc]  # replaced
     queue.backoff.BASE, queue.backoff.CAP = 0.5, 4.0
     sweep.PERIOD = 2.0
     clearing.SLACK, clearing.SOONEST, clearing.PAUSE, clearing.LOOKING = 1_500, 500, 2_000, 60_000

@@ -127,7 +127,7 @@ def test_the_enqueuer_may_choose_the_retries(live: JobQueue, tasks: Registry) ->
 
 def test_a_task_that_fails_at_first_ends_well(live: JobQueue, tasks: Registry) -> None:
     """The third time it works: done, with two failures on record."""
-    job = run_one(live, tasks, lambda: 1 / (current_job().attempt // 3), "done")  # type: ignore[union-attr]
+    job = run_one(live, tasks, lambda: 1 / (current_job().attempt // 3), "done")  # type: ignore[union-attr]  # inside
 
     assert (job.result, job.failures, job.attempt) == (1.0, 2, 3)
 
@@ -516,8 +516,14 @@ def test_who_is_told_to_leave_asks_for_no_more(live: JobQueue, look: Look, tasks
     worker.nap = 24
     worker.pace["greet"] = 0.0001
     asked: list[object] = []
-    send = worker.leading.send_take
-    worker.leading.send_take = lambda *given, **more: (asked.append(more), send(*given, **more))[1]  # type: ignore
+    leading: Any = worker.leading
+    send = leading.send_take
+
+    def noted(*given: Any, **more: Any) -> Any:
+        asked.append(more)
+        return send(*given, **more)
+
+    leading.send_take = noted
     with working(worker):
         wait_until(lambda: worker.dozing, 20, "an idle worker")
         worker.stop()
