@@ -449,6 +449,7 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
             options: dict[str, Any] = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
             stranger = desk.open(**options)
             keep(stranger, folder / f"welcome-{width}{night}.png")
+            keep(desk.sign_in("linus", **options), folder / f"empty-{width}{night}.png")
             page = desk.sign_in("ada", **options)
             box = page.get_by_label("Your tweet", exact=True)
             box.fill("A tweet in the making, with a link: https://example.com/a/long/way")
@@ -466,7 +467,15 @@ def test_the_pages_fit_every_screen(desk: Desk, tmp_path: Path) -> None:
             expect(page.locator("#trouble")).to_contain_text("288 characters")
             card(page, "Good morning!").get_by_role("link", name="Edit").click()
             keep(page, folder / f"states-{width}{night}.png", full_page=True)
+            page.goto(desk.url)
+            page.context.set_offline(True)
+            write(page, "Written in a tunnel")
+            expect(page.locator("#trouble")).to_contain_text("The connection is lost")
+            page.evaluate("dispatchEvent(new Event('online'))")  # look now
+            expect(page.get_by_text("Connection lost, still trying")).to_be_visible()
+            keep(page, folder / f"lost-{width}{night}.png")
     forgive(desk, "422")
+    forgive(desk, "ERR_INTERNET_DISCONNECTED")
 
 
 def pretend(page: Page, text: str, state: str, code: str) -> None:
