@@ -2,6 +2,7 @@
 
 import { changed, choose, count, give, isGiven, label } from "./fields.js";
 import { JSON_PLEASE, reached, turn, within } from "./look.js";
+import { slot } from "./slot.js";
 import { ownZone } from "./times.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -19,15 +20,16 @@ const busy = new WeakSet();
 // `told` is given the card, the status and the body of each answer.
 export function startDeeds(lists, told) {
   for (const form of lists.querySelectorAll(".change")) begin(form, form.closest(".card"));
+  for (const card of lists.querySelectorAll(".card")) goOn(card);
   lists.addEventListener("submit", (event) => act(event, told));
   lists.addEventListener("click", press);
   lists.addEventListener("keydown", shortcut);
   lists.addEventListener("input", ({ target }) => {
     const form = target.closest(".change");
     if (!form) return;
-    if (target.name === "status") return count(form);
-    changed(form, target);
-    label(form);
+    if (target.name !== "status") changed(form, target);
+    say(form);
+    kept(form.closest(".card")).write(Object.fromEntries(new FormData(form)));
   });
 }
 
@@ -82,6 +84,10 @@ function press(event) {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   if (link.matches(".keep")) return close(card);
+  edit(card).elements.status.focus();
+}
+
+function edit(card) {
   const form = $("#change").content.firstElementChild.cloneNode(true);
   form.action = `/tweets/${card.dataset.job}/edit`;
   form.elements.status.value = $(".text", card).textContent;
@@ -90,7 +96,7 @@ function press(event) {
   for (const name of ["status", "at", "tz"]) form.elements[name].setAttribute("aria-describedby", name === "at" ? `${note} moment-${note}` : note);
   $(".note", card).after(form);
   begin(form, card);
-  form.elements.status.focus();
+  return form;
 }
 
 function begin(form, card) {
@@ -98,6 +104,25 @@ function begin(form, card) {
     choose(form.elements.tz, ownZone);
     give(form, card.dataset.state === "scheduled" ? Date.parse($("time", card).dateTime) : null);
   }
+  say(form);
+}
+
+// An edit that was not finished: a reload does not lose it.
+function goOn(card) {
+  const typed = kept(card).read();
+  if (!typed || $(".change", card)) return;
+  if ($(".edit", card).hidden) return kept(card).write(null);
+  const form = edit(card);
+  choose(form.elements.tz, typed.tz);
+  for (const [name, value] of Object.entries(typed)) form.elements[name].value = value;
+  say(form);
+}
+
+function kept(card) {
+  return slot(`edit:${card.dataset.job}`);
+}
+
+function say(form) {
   count(form);
   label(form);
 }
@@ -105,6 +130,7 @@ function begin(form, card) {
 function close(card) {
   const form = $(".change", card);
   if (!form) return;
+  kept(card).write(null);
   $(".note", card).textContent = "";
   const held = form.contains(document.activeElement);
   form.remove();

@@ -1,6 +1,7 @@
 // What is typed and not yet sent, kept in the browser: over a reload, a sign-out and a closed tab, and beside other tabs.
 
 import { choose } from "./fields.js";
+import { slot } from "./slot.js";
 
 const $ = (selector) => document.querySelector(selector);
 const form = $("#composer");
@@ -107,25 +108,4 @@ function elsewhere({ key: name, newValue }) {
   const tweet = name === sent.name && JSON.parse(newValue);
   if (tweet?.key === key.value) fill(status.value === tweet.text ? { text: "" } : { ...snapshot(), key: null });
   if (status.value && (tweet || (name === draft.name && !newValue))) keep();
-}
-
-function slot(name) {
-  return {
-    name,
-    read() {
-      try {
-        return JSON.parse(localStorage.getItem(name));
-      } catch {
-        return null;
-      }
-    },
-    write(value) {
-      try {
-        if (value) localStorage.setItem(name, JSON.stringify(value));
-        else localStorage.removeItem(name);
-      } catch {
-        // storage is full or forbidden: the text is still in the form
-      }
-    },
-  };
 }

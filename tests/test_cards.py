@@ -12,6 +12,7 @@ import cards
 from tests.servers import wait_until
 from tests.test_browser import SLOW, Desk, card, chromium, desk, forgive, running, write
 from tests.test_drafts import schedule
+from tweet_text import LIMIT
 
 __all__ = ["chromium", "desk", "running"]  # fixtures
 
@@ -354,3 +355,32 @@ def test_out_of_credit_names_the_next_look(desk: Desk) -> None:
     page.reload()
     waiting.get_by_role("button", name="Cancel tweet").click()
     expect(card(page, "No credit left", "cancelled")).to_be_visible()
+
+
+def test_an_edit_survives_a_reload(desk: Desk) -> None:
+    """Words and time as they were typed; saved or left it is over, and so it is when the tweet cannot be changed."""
+    page = desk.sign_in("ada")
+    waiting = schedule(page, "Half changed")
+    waiting.get_by_role("link", name="Edit").click()
+    waiting.get_by_label("Text").fill("Half changed, and more")
+    waiting.get_by_label("Time zone").select_option("Asia/Kolkata")
+    waiting.get_by_label("Date and time").fill("2030-01-01T10:00")
+    page.reload()
+    form = waiting.locator(".change")
+    expect(form.get_by_label("Text")).to_have_value("Half changed, and more")
+    expect(form.get_by_label("Time zone")).to_have_value("Asia/Kolkata")
+    expect(form.get_by_label("Date and time")).to_have_value("2030-01-01T10:00")
+    expect(form.locator(".moment")).to_contain_text("That is more than a year away.")
+    expect(form.locator(".left")).to_have_text(str(LIMIT - len("Half changed, and more")))
+    expect(form.get_by_label("Text")).not_to_be_focused()
+    form.get_by_role("link", name="Keep as it was").click()
+    page.reload()
+    expect(waiting.get_by_role("link", name="Edit")).to_be_visible()
+    expect(form).to_have_count(0)
+    waiting.get_by_role("link", name="Edit").click()
+    form.get_by_label("Text").fill("Half changed, again")
+    page.request.delete(f"{desk.url}/tweets/{waiting.get_attribute('data-job')}")
+    page.reload()
+    expect(card(page, "Half changed", "cancelled")).to_be_visible()
+    expect(form).to_have_count(0)
+    assert page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('edit:'))") == []
