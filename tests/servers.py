@@ -1,6 +1,7 @@
 """Redis servers for tests: real processes on free ports, to start, freeze, kill, restart. Fixtures: conftest.py."""
 
 import ctypes
+import itertools
 import os
 import random
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -51,12 +52,22 @@ def best_real() -> str:
     return "redis7" if binary("redis7") else "redis62"
 
 
-def free_port() -> int:
-    """A port nobody listens on, below the range for outgoing connections.
+def _ports() -> Iterator[int]:
+    """Ports for this process alone, each once: it may be that of a server which is stopped, to be started again.
 
-    In that range a client that reconnects to a stopped server can be given that very port, and connects to itself.
+    They lie below the range for outgoing connections: in that range a client that reconnects to a stopped server can be
+    given that very port, and connects to itself.
     """
-    for port in random.sample(range(20_000, 32_000), 100):
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    return itertools.cycle(random.sample(range(20_000 + number * 3_000, 23_000 + number * 3_000), 3_000))
+
+
+_own_ports = _ports()
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    for port in itertools.islice(_own_ports, 100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port

@@ -32,6 +32,7 @@ def test_workers_go_on_by_themselves_after_an_outage(
         failing = crew.jobs.enqueue("fails_once", 1.5)
         for job_id in [*during, *across, failing]:
             crew.started(job_id)
+        begun = attempts(crew, [*during, *across])
         end(server)
         used = sum(worker.cpu() for worker in workers)
         time.sleep(OUTAGE)
@@ -42,13 +43,20 @@ def test_workers_go_on_by_themselves_after_an_outage(
         crew.done(after)
         resumed = time.monotonic() - back
         jobs = crew.all_done([*before, *during, *across, after])
+        ended = attempts(crew, [*during, *across])
         retried = crew.done(failing)
 
     assert resumed <= 10
     assert used <= OUTAGE * 2 * 0.1
-    assert {(job.attempt, job.crashes, job.failures) for job in jobs} == {(1, 0, 0)}
-    assert (retried.attempt, retried.crashes, retried.failures) == (2, 0, 1)
+    assert ended == begun
+    assert {(job.crashes, job.failures) for job in jobs} == {(0, 0)}
+    assert (retried.crashes, retried.failures) == (0, 1)
     print(f"resumed after {resumed:.2f} s; both used {used / OUTAGE:.1%} of a processor")
+
+
+def attempts(crew: Crew, job_ids: list[str]) -> dict[str, int]:
+    """How often each was taken. On a machine that stands still for a second it may be more than once."""
+    return {job_id: job.attempt for job_id in job_ids if (job := crew.jobs.status(job_id))}
 
 
 def test_a_worker_that_leaves_after_an_outage_takes_nothing_from_the_living(
@@ -60,6 +68,7 @@ def test_a_worker_that_leaves_after_an_outage_takes_nothing_from_the_living(
         busy = crew.start(**BRISK)
         job_id = crew.jobs.enqueue("sleepy", 6)
         crew.started(job_id)
+        begun = attempts(crew, [job_id])
         idle = [crew.start(**BRISK) for _ in range(3)]
         server.stop()
         time.sleep(3.5)
@@ -69,7 +78,7 @@ def test_a_worker_that_leaves_after_an_outage_takes_nothing_from_the_living(
             worker.ends()
         job = crew.done(job_id)
 
-    assert (job.attempt, job.crashes, job.result) == (1, 0, busy.pid)
+    assert (job.attempt, job.crashes, job.result) == (begun[job_id], 0, busy.pid)
 
 
 def test_a_worker_started_without_redis_waits_for_it(redis_server: Start, tmp_path: Path) -> None:
