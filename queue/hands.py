@@ -53,10 +53,6 @@ class Hands:
         """Whether there is something to settle."""
         return bool(self.finished or self.others)
 
-    def add(self, runs: Iterable[Run]) -> None:
-        """Take jobs into our hands."""
-        self.held.update({run.token: run for run in runs})
-
     def end(self, verb: str, runs: list[Run], change: Change) -> None:
         """Note how jobs ended, to be settled."""
         self.others.append((runs, verb, change))
@@ -66,10 +62,6 @@ class Hands:
         tokens = [run.token for run in runs]
         if tokens:
             self.end("release", runs, lambda jobs: jobs.release(self.worker, tokens))
-
-    def pop_finished(self) -> list[Run]:
-        """Return jobs that ended well, for a call that settles them; `put_back` if it fails, else `forget`."""
-        return drain(self.finished, CARRIED)
 
     def put_back(self, done: list[Run]) -> None:
         """Keep finished jobs for a later call."""
@@ -99,7 +91,7 @@ class Hands:
             except IndexError:
                 break
             self._settle_one(jobs, *ending)
-        while done := self.pop_finished():
+        while monotonic() < until and (done := drain(self.finished, CARRIED)):
             try:
                 self.forget(done, "finish", jobs.finish(self.worker, settlements(done)))
             except BaseException:

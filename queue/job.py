@@ -115,6 +115,5 @@ def arguments(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[str, str]:
 
 def cut(message: str) -> str:
     """Return an error's text, bounded: its start and its end, which names the error."""
-    half = MAX_ERROR // 2
-    short = message if len(message) <= MAX_ERROR else f"{message[: half - 3]} ... {message[-half + 3 :]}"
-    return short.encode("utf-8", "backslashreplace").decode()
+    half, plain = MAX_ERROR // 2, message.encode("utf-8", "backslashreplace").decode()
+    return plain if len(plain) <= MAX_ERROR else f"{plain[: half - 3]} ... {plain[-half + 3 :]}"

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from redis import BlockingConnectionPool, ConnectionPool, Redis
@@ -32,6 +33,7 @@ Held = dict[Token, bool]  # what a worker holds -> whether it is asked to stop
 class Taken:
     """The answer to a take. Each of `lines` is a job's fields: `read_taken` in run.py reads them."""
 
+    sent: float  # monotonic
     now: int  # ms
     due_in: float | None  # seconds until the next due job
     more: bool
@@ -94,7 +96,10 @@ class JobQueue:
 
     def enqueue_many(self, calls: Iterable[Sequence[Any]]) -> list[str]:
         """Store jobs given as `(task, *args)` and return their ids. All are looked at before the first is stored."""
-        parts = [_parts(call) for call in calls]
+        parts = list(calls)
+        for call in parts:
+            if not (isinstance(call, tuple | list) and call):
+                raise NotATask(f"{call!r} is no call: give (task, *args)")
         ids = new_ids(len(parts))
         jobs = [_packed(as_task(part[0]), part[1:], {}, "", new) for part, new in zip(parts, ids, strict=True)]
         for chunk in _chunks(jobs):
@@ -183,9 +188,9 @@ class JobQueue:
         """
         doze = ("BRPOP", *(keys.bell(self.ns, name) for name in queues), nap)
         command = "EVALSHA", SHAS["take"], 1, self.ns, self.clock(), worker, _ms(lease), limit
-        batches = encode(full or {}), encode(queues), encode(finished)
+        batches, sent = (encode(full or {}), encode(queues), encode(finished)), monotonic()
         answer = self.wire.send(*command, *batches, first=doze if nap else None, alone=alone)
-        return lambda: _taken(answer() if nap else (None, answer()), queues)
+        return lambda: _taken(sent, answer() if nap else (None, answer()), queues)
 
     def finish(self, worker: str, finished: Sequence[tuple[Any, ...]]) -> list[str]:
         """Settle finished jobs, as in `take`. Returns the ids that this worker no longer holds."""
@@ -260,18 +265,12 @@ def connected() -> JobQueue:
     return _default
 
 
-def _taken(answers: tuple[Exception | None, Any], queues: Sequence[str]) -> Taken:
+def _taken(sent: float, answers: tuple[Exception | None, Any], queues: Sequence[str]) -> Taken:
     refusal, (now, wait, more, lost, jobs) = answers
     if refusal and not jobs:
         raise QueueError(f"nobody can sleep on the bells of {list(queues)}: {refusal}")
     lines = text(jobs).split(SEPARATOR) if jobs else []
-    return Taken(now, None if wait < 0 else wait / 1e6, bool(more), _texts(lost), lines)
-
-
-def _parts(call: Sequence[Any]) -> Sequence[Any]:
-    if isinstance(call, tuple | list) and call:
-        return call
-    raise NotATask(f"{call!r} is no call: give (task, *args)")
+    return Taken(sent, now, None if wait < 0 else wait / 1e6, bool(more), _texts(lost), lines)
 
 
 def _packed(task: Task, args: Sequence[Any], kwargs: dict[str, Any], due: str, new: str) -> tuple[str, ...]:
@@ -281,16 +280,12 @@ def _packed(task: Task, args: Sequence[Any], kwargs: dict[str, Any], due: str, n
 
 
 def _chunks(jobs: list[tuple[str, ...]]) -> Iterable[list[tuple[str, ...]]]:
-    chunk: list[tuple[str, ...]] = []
-    size = 0
-    for job in jobs:
+    start = size = 0
+    for end, job in enumerate(jobs, 1):
         size += len(job[3])
-        chunk.append(job)
-        if len(chunk) == CHUNK_JOBS or size > CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+        if end - start == CHUNK_JOBS or size > CHUNK_BYTES or end == len(jobs):
+            yield jobs[start:end]
+            start, size = end, 0
 
 
 def _instant(when: datetime | float) -> int:

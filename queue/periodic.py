@@ -24,7 +24,7 @@ def every(period: float | timedelta, task: Task, *, tasks: Registry = registry) 
     length = seconds(period)
     if not 1 <= length <= task.result_ttl:
         raise BadOption(f"{task.name} needs a period of 1 s to its result_ttl, {task.result_ttl:g} s, not {length:g} s")
-    task.options(id=_tick(task, length))  # the name must make an id
+    task.options(id=f"{task.name}:0")  # the name must make an id
     tasks.helpers.append(_ticker(task, length))
 
 
@@ -33,14 +33,11 @@ def _ticker(task: Task, length: float) -> Callable[[JobQueue, threading.Event], 
         misses, wait = 0, 0.0
         while not stopping.wait(wait):
             try:
-                jobs.enqueue(task.options(id=_tick(task, length)))
-                misses, wait = 0, length - time.time() % length
+                number = int(time.time() // length)
+                jobs.enqueue(task.options(id=f"{task.name}:{number}"))
+                misses, wait = 0, max((number + 1) * length - time.time(), 0)
             except QueueError as error:
                 misses, wait = misses + 1, backoff.reconnect(misses + 1, random.random())
                 log.debug("%s is not enqueued: %s", task.name, error)
 
     return tick
-
-
-def _tick(task: Task, length: float) -> str:
-    return f"{task.name}:{int(time.time() // length)}"

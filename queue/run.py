@@ -159,7 +159,7 @@ def _read(fields: list[str], now: int, jobs: JobQueue, tasks: Registry, worker: 
         most = int(limit or (task.retries + 1 if task else 1))
         numbers = int(failures), int(crashes), most, (now - int(since)) / 1000
         return Run(job_id, attempt, queue, name, args, kwargs, *numbers, due != "", token, task, jobs, worker)
-    except ValueError:
+    except (ValueError, OverflowError):
         task = Task("bad-entry", lambda: None)
         return Run(
             job_id, attempt, fields[2], "bad-entry", "not readable", "", 0, 0, 1, 0.0, False, token, task, jobs, worker

@@ -38,7 +38,7 @@ class Task:
             raise BadOption(f"a task's name has 1 to 200 characters, no blanks, no < >, not {str(self.name)[:300]!r}")
         if self.id is not None:
             checked_id(self.id)
-        if not _whole(self.retries):
+        if type(self.retries) is not int or not 0 <= self.retries <= MOST_RETRIES:
             raise BadOption(f"retries of {self.name} is a whole number to {MOST_RETRIES:,}, not {self.retries!r}")
         if not (0 < self.timeout <= LONGEST and 1 <= self.result_ttl <= LONGEST):
             raise BadOption(f"{self.name} needs a timeout over 0 s and a result_ttl of at least 1 s, both finite")
@@ -53,10 +53,6 @@ class Task:
         if self.function is None:
             raise UnknownTask(f"{self.name!r} is only a name here; a worker that has the task can run it")
         return self.function(*args, **kwargs)
-
-
-def _whole(retries: object) -> bool:
-    return type(retries) is int and 0 <= retries <= MOST_RETRIES
 
 
 @dataclass(slots=True)

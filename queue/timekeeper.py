@@ -77,11 +77,10 @@ class Timekeeper:
 
     def _beat(self) -> float:
         """Renew the lease, look after what Redis says we hold, reclaim. Returns seconds until the next beat."""
-        known = set(self.hands.held)
         try:
             card, idle = self.card | {"busy": len(self.hands.busy)}, monotonic() - self.last_turn
             first_end, kept, held = self.jobs.beat(self.hands.worker, self.lease, card, idle)
-            self._look_after(held, known)
+            self._look_after(held)
             self.hands.settle(self.jobs, monotonic() + self.limit)  # whoever should may be stuck, in a log that blocks
             if not kept or self.in_touch is None:  # we were away, perhaps all of us
                 self.in_touch = monotonic()
@@ -98,8 +97,8 @@ class Timekeeper:
         waits = self.beat, first_end, trust - monotonic(), given_up - monotonic()
         return min(wait + 0.005 for wait in waits if wait > 0)
 
-    def _look_after(self, held: Held, known: set[Token]) -> None:
-        now, strangers = monotonic(), held.keys() - known - self.hands.held.keys()
+    def _look_after(self, held: Held) -> None:
+        now, strangers = monotonic(), held.keys() - self.hands.held.keys()
         self.strangers = {token: self.strangers.get(token, now) for token in strangers}
         lost = [token for token, since in self.strangers.items() if now - since > self.patience]
         if lost:

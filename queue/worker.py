@@ -25,7 +25,7 @@ from typing import Any
 
 from . import backoff
 from .errors import BadOption, GiveUp, QueueError, Retry, Snooze, Stopped, TimeLimit, UnknownTask, seconds
-from .hands import Hands, drain, event, log, settlements
+from .hands import CARRIED, Hands, drain, event, log, settlements
 from .job import cut
 from .jobs import JobQueue, Taken, connected
 from .run import Run, headline, read_taken
@@ -37,7 +37,7 @@ BATCH = 100  # jobs at most in one thread's hands
 NAP = 1.0  # seconds; a net only: an idle Redis looks at the timeouts of BRPOP every 100 ms
 FAREWELL = 1.2  # seconds that leaving may wait for each, longer than a nap: giving back would wake who sleeps
 DAY = 24 * 3600.0
-Asked = tuple[float, Callable[[], Taken], list[Run]]  # when a take was sent, what reads its answer, what it settles
+Asked = tuple[Callable[[], Taken], list[Run]]  # what reads the answer to a take, and what the take settles
 UNKNOWN_DELAY, UNKNOWN_LIMIT, UNKNOWN_TRIES = 5.0, DAY, 20  # a deploy is on its way, or nobody will ever know this task
 
 
@@ -133,7 +133,7 @@ class Worker:
             while self.asked and len(locks) == 2:
                 with suppress(QueueError):  # what it brings, heard or not, goes back with the rest
                     self._take()
-            self.hands.settle(own)
+            self.hands.settle(own, monotonic() + FAREWELL)
             _, _, held = own.beat(self.name, self.time.lease)
             rest = [token for token in reversed(held) if but is None or token != but.token]
             own.release(self.name, rest)
@@ -198,7 +198,7 @@ class Worker:
     def _take_or_doze(self) -> tuple[Taken, bool]:
         """Take; with nothing to do, when a bell rings. What ends meanwhile is settled by who ended it."""
         self.dozing = not (self.asked or self.more)  # before the look at what has ended
-        idle = self.dozing and not self.hands
+        idle = self.dozing and not self.hands.finished
         try:
             return self._take(self.nap if idle else 0), idle
         finally:
@@ -206,13 +206,11 @@ class Worker:
 
     def _take(self, nap: float = 0) -> Taken:
         ahead = bool(self.asked)
-        sent, answer, done = self.asked.popleft() if ahead else self._ask(nap)
+        answer, done = self.asked.popleft() if ahead else self._ask(nap)
         try:
             if ahead:
                 self._ask_ahead()  # before reading: Redis never waits for us
             taken = answer()
-            if monotonic() - sent > self.fresh:  # or our beat may give back what we begin
-                raise QueueError("an answer came too late")
         except BaseException:
             self.hands.put_back(done)
             raise
@@ -231,22 +229,24 @@ class Worker:
     def _ask(self, nap: float = 0) -> Asked:
         options: dict[str, Any] = {"queues": self.queues, "lease": self.time.lease}
         if nap:  # for one job only: who freezes in his sleep shall not have a batch
-            return monotonic(), self.leading.send_take(self.name, **options, nap=nap), []
-        if self.hands.others and not self.leading.wire.under_way:
-            self.hands.settle(self.leading)
+            return self.leading.send_take(self.name, **options, nap=nap), []
         paces = self.pace.copy().items()
         full = {name: min(int(BATCH_TIME / pace), BATCH) for name, pace in paces if pace * 2 <= BATCH_TIME}
-        most, done = max(full.values(), default=1), self.hands.pop_finished()
+        most, done = max(full.values(), default=1), drain(self.hands.finished, CARRIED)
         try:
             told = settlements(done)
-            return monotonic(), self.leading.send_take(self.name, most, **options, full=full, finished=told), done
+            return self.leading.send_take(self.name, most, **options, full=full, finished=told), done
         except BaseException:
             self.hands.put_back(done)
             raise
 
     def _run_batch(self, taken: Taken) -> None:
         me, batch = threading.get_ident(), deque(read_taken(taken, self.jobs, self.tasks, self.name))
-        self.hands.add(batch)
+        self.hands.held.update({run.token: run for run in batch})
+        if monotonic() - taken.sent > self.fresh:  # after they are known: else our beat may give back what we begin
+            self.hands.let_go(batch)
+            log.warning("an answer came too late: what it brought is given back")
+            return
         first: list[Run] = []
         try:
             while not self.stopping.is_set() and (first := drain(batch, 1)):  # the timekeeper may take the rest
@@ -272,8 +272,9 @@ class Worker:
         except BaseException as error:  # the one place: whatever a task raises, the others go on
             self._judge(run, error)
         took = max(perf_counter() - started, 1e-6)
-        pace = self.pace.get(run.name)
-        self.pace[run.name] = took if pace is None else pace + (took - pace) * 0.1
+        if run.task:
+            pace = self.pace.get(run.name, took)
+            self.pace[run.name] = pace + (took - pace) * 0.1
 
     def _settle(self) -> None:
         with self.settle_lock:
@@ -286,7 +287,8 @@ class Worker:
         """Choose the transition that this end of a task asks for."""
         me, token, text, known = self.name, run.token, run.describe(error), run.task is not None
         if isinstance(error, Snooze):
-            self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, error.after))
+            wait = _wait(run, error)
+            self.hands.end("snooze", [run], lambda jobs: jobs.snooze(me, token, wait))
         elif isinstance(error, Stopped):
             self.hands.end("cancel", [run], lambda jobs: jobs.cancel(run.id, (me, token)) == "cancelled")
         elif not known and not _hopeless(run):
@@ -317,11 +319,10 @@ def _final(run: Run, error: BaseException) -> str | None:
 
 
 def _wait(run: Run, error: BaseException) -> float:
-    if isinstance(error, Retry) and error.after is not None:
-        return error.after
     chosen = run.task.backoff if run.task else backoff.delay
     try:
-        return seconds(chosen(run.failures + 1, random.random()))
-    except BaseException:  # somebody's own function
+        asked = error.after if isinstance(error, Retry | Snooze) else None
+        return seconds(chosen(run.failures + 1, random.random()) if asked is None else asked)
+    except BaseException:  # somebody's own function, or own kind of error
         log.exception("the backoff of %s fails, using the default", run.name)
         return backoff.delay(run.failures + 1, random.random())

@@ -130,7 +130,8 @@ CHECKS = [
     Mutant("a job that crashed is not alone", TAKE, "tonumber(job[8] or 0) ~= 0", "false"),
     Mutant("take from a paused list", TAKE, 'if call("SISMEMBER", paused, name) == 0 then', "if true then"),
     Mutant("promotion without end", TAKE, "PROMOTE, DROP = 500, 500", "PROMOTE, DROP = 5e5, 500"),
-    Mutant("drops without end", TAKE, "and dropped < DROP"),
+    Mutant("drops without end", TAKE, "#jobs < most and dropped < DROP\nend", "#jobs < most\nend"),
+    Mutant("the less urgent first", TAKE, "room > 0 and dropped < DROP then", "room > 0 then"),
     Mutant("reclaim an unreadable job", RECLAIM, "if job.err or not (job[1] and job[4]) then", "if job.err then"),
     Mutant("reclaim forgets a worker with more", RECLAIM, 'if call("LLEN", running) == 0 then', "if true then"),
     Mutant("reclaim what shall stop", RECLAIM, 'if job[5] == STOP then to_cancelled(id); return "cancelled" end'),
@@ -179,7 +180,7 @@ CHECKS = [
         "name)\n        self.ring",
     ),
     Mutant("a namespace is not looked at", JOBS, "        checked_list(namespace)\n"),
-    Mutant("a text is a call", JOBS, "if isinstance(call, tuple | list) and call:", "if call:"),
+    Mutant("a text is a call", JOBS, "if not (isinstance(call, tuple | list) and call):", "if not call:"),
     Mutant("a time without a zone", JOBS, "if when.utcoffset() is None:", "if False:"),
     Mutant("a time without bounds", JOBS, "if not -LONGEST < value < 2 * LONGEST:", "if False:"),
 ]
@@ -206,18 +207,19 @@ BELLS = [
         "  ring(queue)\nend\n\nlocal function to_pending",
         "end\n\nlocal function to_pending",
     ),
-    Mutant("bell of an earlier time", COMMON, 'if call("ZRANGE", scheduled, 0, 0)[1] == id then ring(queue) end'),
-    Mutant("bell of any time", COMMON, 'if call("ZRANGE", scheduled, 0, 0)[1] == id then ring', "if true then ring"),
+    Mutant("bell of an earlier time", COMMON, ' or call("ZRANGE", scheduled, 0, 0)[1] == id then ring', " then ring"),
+    Mutant("bell of any time", COMMON, "[1] == id then ring(queue) end", "then ring(queue) end"),
+    Mutant("bell of what is due within a nap", COMMON, "if due <= now + NAP or call", "if call"),
     Mutant("bell of what a take leaves", TAKE, "if #jobs > 0 then ring(name) end"),
     Mutant("bell of what nobody took", TAKE, "if #jobs > 0 then ring(name) end", "ring(name)"),
     Mutant("bell of what is due soon", TAKE, 'if type(queue) == "string" then ring(queue) end'),
     Mutant(
         "bell of what is due soon, by who took nothing",
         TAKE,
-        "if #jobs > 0 and wait <= 1000 then",
-        "if wait <= 1000 then",
+        "if #jobs > 0 and wait <= NAP then",
+        "if wait <= NAP then",
     ),
-    Mutant("bell of what is due later", TAKE, "and wait <= 1000 then", "then"),
+    Mutant("bell of what is due later", TAKE, "and wait <= NAP then", "then"),
     Mutant("bell of a list that goes on", JOBS, "        self.ring(name)\n"),
     Mutant("bell when due", TIME, '        self.jobs.ring(str(self.card["lists"]).split(",")[0])', "        pass"),
     Mutant(
@@ -282,7 +284,21 @@ RETRIES = [
         "asking ahead with nobody to run it", WORKER, "if wanted and len(self.at_work) < self.threads:", "if wanted:"
     ),
     Mutant("asking ahead without end", WORKER, "wanted = self.more and not self.asked and", "wanted = self.more and"),
-    Mutant("settling on a connection with answers under way", WORKER, " and not self.leading.wire.under_way:", ":"),
+    Mutant("what cannot be told keeps the leader awake", WORKER, "and not self.hands.finished", "and not self.hands"),
+    Mutant("endings are told without end", HANDS, "while monotonic() < until and (done", "while (done"),
+    Mutant(
+        "leaving tells without end", WORKER, "self.hands.settle(own, monotonic() + FAREWELL)", "self.hands.settle(own)"
+    ),
+    Mutant(
+        "a pace for any name", WORKER, "        if run.task:\n            pace", "        if True:\n            pace"
+    ),
+    Mutant("a number too large for a time", RUN, "(ValueError, OverflowError)", "ValueError"),
+    Mutant(
+        "a tick that is left out",
+        "periodic.py",
+        "max((number + 1) * length",
+        "max((time.time() // length + 1) * length",
+    ),
     Mutant(
         "EVAL behind another answer", WIRE, "if self._last() is connection:  # the answer", "if False:  # the answer"
     ),
@@ -298,7 +314,7 @@ RETRIES = [
         "            self.under_way = {turn: its for turn, its in self.under_way.items() if its is not connection}\n",
     ),
     Mutant("an answer for whoever asks", WIRE, "if connection and not in_turn:", "if False:"),
-    Mutant("an answer however late", WORKER, "if monotonic() - sent > self.fresh:", "if False:"),
+    Mutant("an answer however late", WORKER, "if monotonic() - taken.sent > self.fresh:", "if False:"),
     Mutant("one take under way", WORKER, "            if ahead:\n", "            if False:\n"),
     Mutant("takes of all threads in one line", JOBS, "**options, alone=True)", "**options)"),
     Mutant(
@@ -328,8 +344,8 @@ RETRIES = [
     Mutant(
         "finished jobs that take could not tell",
         WORKER,
-        'too late")\n        except BaseException:\n            self.hands.put_back(done)',
-        'too late")\n        except BaseException:',
+        "taken = answer()\n        except BaseException:\n            self.hands.put_back(done)",
+        "taken = answer()\n        except BaseException:",
     ),
     Mutant(
         "finished jobs that take could not send",

@@ -5,6 +5,7 @@
 local DEAD_LIMIT, DEAD_TTL = 10000, 30 * 24 * 3600 * 1000 -- jobs, ms
 local CANCELLED_TTL, STATS_TTL = 3600 * 1000, 25 * 3600 * 1000
 local MAX_ID = 128
+local NAP = 1000 -- ms: the longest that a worker sleeps without a look
 local STOP = "stop requested" -- in the reason of a running job
 
 local call, try = redis.call, redis.pcall
@@ -114,7 +115,7 @@ local function to_scheduled(id, queue, due)
   local scheduled = place("zset", "scheduled")
   call("ZADD", scheduled, due, id)
   call("HSET", job_key(id), "state", "scheduled", "due_at", due)
-  if call("ZRANGE", scheduled, 0, 0)[1] == id then ring(queue) end
+  if due <= now + NAP or call("ZRANGE", scheduled, 0, 0)[1] == id then ring(queue) end
 end
 
 local function add_failure(id)

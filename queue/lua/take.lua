@@ -76,29 +76,23 @@ local function look(list, name)
   return looked == #front and #jobs < most and dropped < DROP
 end
 
-local paused = place("set", "paused")
-local open = {}
+local paused, more = place("set", "paused"), 0
 for _, name in ipairs(cjson.decode(ARGV[6])) do
   if call("SISMEMBER", paused, name) == 0 then
-    open[#open + 1] = name
     place("list", "bell", name) -- else nobody could sleep on it
     local list = place("list", "pending", name)
-    if #jobs < most and room > 0 then while look(list, name) do end end
-  end
-end
-
-local more = 0
-for _, name in ipairs(open) do
-  if call("LLEN", place("list", "pending", name)) > 0 then
-    more = 1
-    if #jobs > 0 then ring(name) end
+    if #jobs < most and room > 0 and dropped < DROP then while look(list, name) do end end
+    if call("LLEN", list) > 0 then
+      more = 1
+      if #jobs > 0 then ring(name) end
+    end
   end
 end
 local next_due = call("ZRANGE", scheduled, 0, 0, "WITHSCORES")
 local wait = -1
 if next_due[1] then
   wait = math.min(math.max(tonumber(next_due[2]) - now, 0), 24 * 3600 * 1000)
-  if #jobs > 0 and wait <= 1000 then
+  if #jobs > 0 and wait <= NAP then
     local queue = try("HGET", job_key(next_due[1]), "queue")
     if type(queue) == "string" then ring(queue) end
   end

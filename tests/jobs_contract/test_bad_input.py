@@ -451,7 +451,7 @@ TABLE: list[tuple[str, Any, str]] = [  # field, value (None: missing), "state re
     *(("max_attempts", value, "done") for value in (None, "", "0", "-7", "9" * 30)),
     *(("max_attempts", value, "dead bad entry") for value in ("junk", "1.5", "inf", "9" * 5000, "\udcff")),
     *(("enqueued_at", value, "done") for value in (None, "0", "-5", "9" * 30)),
-    *(("enqueued_at", value, "dead bad entry") for value in ("", "junk", "1.5", "-1e300", "inf", "\udcff")),
+    *(("enqueued_at", value, "dead bad entry") for value in ("", "junk", "1.5", "-1e300", "inf", "9" * 400, "\udcff")),
     *(("due_at", value, "done") for value in (None, "", "junk", "1.5", "-1e300", "inf", "nan", "\udcff")),
     *(("started_at", value, "done") for value in ("", "junk", "inf", "\udcff")),
     *(("finished_at", value, "done") for value in ("", "junk", "inf", "\udcff")),

@@ -97,6 +97,14 @@ def test_a_due_time_before_the_earliest_rings(jobs: JobQueue, look: Look) -> Non
     assert look.bell() == 1
 
 
+def test_what_is_due_within_a_nap_rings(jobs: JobQueue, look: Look) -> None:
+    """Who takes from its list may know nothing of the earlier one, which is another list's."""
+    jobs.enqueue_in(0.2, named("greet", id="first", queue="other"))
+    look.silence()
+    jobs.enqueue_in(0.3, named("greet", id="later"))
+    assert (look.bell(), look.bell("other")) == (1, 0)
+
+
 def test_rescheduling_before_the_earliest_rings(jobs: JobQueue, look: Look, clock: Clock) -> None:
     """The same for a job that gets another time."""
     jobs.enqueue_in(60, named("greet", id="first"))

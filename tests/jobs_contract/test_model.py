@@ -423,7 +423,7 @@ class Model:
             return
         self._move(entry, "scheduled")
         self.scheduled[job_id] = entry.due = due
-        if self.by_time()[0] == job_id:
+        if due <= self.clock.now + 1000 or self.by_time()[0] == job_id:
             self.bells.add(entry.queue)
 
     def _quarantine(self, job_id: str) -> None:

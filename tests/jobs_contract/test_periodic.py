@@ -3,9 +3,10 @@
 import time
 from collections import Counter
 from contextlib import ExitStack
-from queue import BadOption, JobQueue, keys
+from queue import BadOption, JobQueue, current_job, keys, periodic
 from queue.periodic import every
 from queue.tasks import Registry, Task
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,8 +22,13 @@ def names(look: Look) -> list[str]:
 
 def test_each_tick_is_one_job(live: JobQueue, look: Look, tasks: Registry) -> None:
     """Of three workers, at their start and then every second."""
-    ran: Counter[float] = Counter()
-    task = define(tasks, lambda: ran.update([time.time() // 1]))
+    ran: Counter[str] = Counter()
+
+    def note() -> None:
+        job = current_job()
+        ran.update([job.id] if job else [])
+
+    task = define(tasks, note)
     every(1, task, tasks=tasks)
     with ExitStack() as crew:
         for _ in range(3):
@@ -32,6 +38,26 @@ def test_each_tick_is_one_job(live: JobQueue, look: Look, tasks: Registry) -> No
     assert max(ran.values()) == 1
     ticks = [int(name.removeprefix("greet:")) for name in names(look)]
     assert ticks == list(range(ticks[0], ticks[-1] + 1))
+
+
+def test_no_tick_is_left_out(tasks: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that begins while the one before is enqueued."""
+    now, ids = [99.98], list[str | None]()
+
+    class Slow:
+        def enqueue(self, task: Task) -> None:
+            ids.append(task.id)
+            now[0] += 0.05
+
+    class Stopping:
+        def wait(self, seconds: float) -> bool:
+            now[0] += seconds
+            return len(ids) == 4
+
+    monkeypatch.setattr(periodic, "time", SimpleNamespace(time=lambda: now[0]))
+    every(1, define(tasks, lambda: None), tasks=tasks)
+    tasks.helpers[0](Slow(), Stopping())
+    assert ids == [f"greet:{number}" for number in range(99, 103)]
 
 
 def test_a_tick_of_before_is_not_made_again(live: JobQueue, look: Look, tasks: Registry) -> None:

@@ -139,7 +139,7 @@ def test_leaving_gives_back_what_it_asked_for_and_never_heard_of(live: JobQueue,
     def cut() -> Taken:
         raise Unavailable("cut")
 
-    worker.asked[0] = time.monotonic(), cut, []
+    worker.asked[0] = cut, []
     worker._leave()
 
     assert (look.job("a")["state"], look.job("a").get("crashes"), look.workers()) == ("pending", None, {})

@@ -390,3 +390,15 @@ def test_a_hundred_at_once(jobs: JobQueue, look: Look) -> None:
 
     assert taken.ids + rest.ids == ids
     assert {look.job(job_id)["state"] for job_id in taken.ids} == {"done"}
+
+
+def test_what_is_dropped_lets_nothing_less_urgent_past(jobs: JobQueue) -> None:
+    """A take drops so many and no more; it does not go on to other lists then."""
+    ids = jobs.enqueue_many([(named("greet", queue="high"),)] * 600)
+    for job_id in ids:
+        jobs.cancel(job_id)
+    add(jobs, "urgent", queue="high")
+    add(jobs, "calm")
+    first = jobs.take("ann", queues=["high", "default"])
+    assert (first.ids, first.more) == ([], True)
+    assert jobs.take("ann", queues=["high", "default"]).ids == ["urgent"]

@@ -22,10 +22,11 @@ from queue import (
     named,
 )
 from queue.errors import TimeLimit
+from queue.hands import Hands
 from queue.job import MAX_ERROR
 from queue.run import Run
 from queue.tasks import Registry, Task
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -630,29 +631,121 @@ def test_two_takes_are_under_way(live: JobQueue, tasks: Registry, monkeypatch: p
     worker._leave()
 
 
-def test_what_else_ended_is_told_when_nothing_is_under_way(live: JobQueue, tasks: Registry) -> None:
-    """A leader has one connection, on which answers come in turn: between two takes he settles nothing else."""
+def test_a_leader_settles_nothing_but_what_his_take_carries(live: JobQueue, tasks: Registry) -> None:
+    """What he was given must begin before the beat may give it back."""
     define(tasks, lambda: None)
     worker = a_patient_worker(live, tasks, threads=3)
     add(live, *"abcd")
-    worker._next_jobs()
     worker.hands.end("retry", [], lambda jobs: bool(jobs.wire.call("PING")))
+    worker._next_jobs()
     worker._next_jobs()
     assert (len(worker.hands.others), len(worker.asked)) == (1, 1)
     worker._leave()
     assert not worker.hands.others
 
 
-def test_an_answer_that_comes_too_late_is_none(live: JobQueue, look: Look, tasks: Registry) -> None:
-    """By then the beat may give back what it brings. What it settled is settled again, which changes nothing."""
-    define(tasks, lambda: None)
+def test_what_cannot_be_told_keeps_nobody_awake(live: JobQueue, tasks: Registry) -> None:
+    """An ending that Redis refuses is tried again at each beat; meanwhile the leader sleeps on the bells."""
+    worker, takes = a_worker(live, tasks), list[float]()
+    leading: Any = worker.leading
+    send = leading.send_take
+
+    def noted(*given: Any, **more: Any) -> Any:
+        takes.append(more.get("nap", 0))
+        return send(*given, **more)
+
+    def refused(_: JobQueue) -> bool:
+        raise Unavailable("refused")
+
+    leading.send_take = noted
+    worker.hands.end("retry", [], refused)
+    with working(worker):
+        wait_until(lambda: sum(nap > 0 for nap in takes) >= 2, 20, "two sleeps")
+        worker.hands.others.clear()
+
+    assert len(takes) < 20
+
+
+def test_an_answer_that_comes_too_late_is_none(
+    live: JobQueue, look: Look, tasks: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By then the beat may give back what it brings. What it settled is settled."""
+    define(tasks, lambda: 1 / 0)
     worker = a_patient_worker(live, tasks, threads=1)
     add(live, "a")
     worker.fresh = -1.0
-    with pytest.raises(QueueError, match="too late"):
-        worker._take()
-    assert look.running(worker.name) == ["a"]  # which the beat finds, and gives back
+    worker._run_batch(worker._take())
+    assert "too late" in caplog.text
+    assert (look.running(worker.name), worker.hands.held) == (["a"], {})  # the beat finds it, and gives it back
     worker._leave()
+
+
+def test_what_comes_in_time_is_known_from_then_on(live: JobQueue, tasks: Registry) -> None:
+    """Were it known later than it was found in time, the beat could give it back while it begins."""
+    known: list[int] = []
+
+    class Fresh(float):
+        def __lt__(self, since: float) -> bool:
+            known.append(len(worker.hands.held))
+            return super().__lt__(since)
+
+    define(tasks, lambda: None)
+    worker = a_patient_worker(live, tasks, threads=1)
+    worker.fresh = Fresh(worker.fresh)
+    add(live, "a")
+    worker._run_batch(worker._take())
+    assert known == [1]
+    worker._leave()
+
+
+def test_leaving_does_not_wait_for_a_thousand_endings(live: JobQueue, tasks: Registry) -> None:
+    """On a slow network they would take longer than a platform waits. What was not told is given back."""
+
+    def slowly(_: JobQueue) -> bool:
+        time.sleep(0.1)
+        return True
+
+    worker = a_patient_worker(live, tasks, threads=1)
+    for _ in range(100):
+        worker.hands.end("retry", [], slowly)
+    worker._leave()
+    assert worker.hands.others
+
+
+def test_what_ended_well_is_told_no_longer_than_allowed() -> None:
+    """The beat has to go on, whatever ends meanwhile."""
+    hands, nobody = Hands("ann"), cast(Any, None)
+    hands.finished.append(nobody)
+    hands.settle(nobody, 0.0)
+    assert list(hands.finished) == [nobody]
+
+
+@pytest.mark.parametrize("kind", [Retry, Snooze])
+def test_an_own_kind_of_verdict_that_names_no_time(live: JobQueue, tasks: Registry, kind: type[Exception]) -> None:
+    """Its class does not call ours when it is made, or says nonsense: it waits as after a failure."""
+
+    class Own(kind):  # type: ignore[misc, valid-type]  # each in turn
+        def __init__(self, after: object) -> None:
+            if after != "nothing":
+                self.after = after
+
+    for number, after in enumerate(("nothing", "soon", -1, float("nan"))):
+        define(tasks, raises(Own(after)), retries=1)
+        job_id = live.enqueue(named("greet", id=f"own-{number}"))
+        with working(a_worker(live, tasks)):
+            job = wait_for(live, job_id, "scheduled")
+        assert job.failures == (kind is Retry)
+        assert job.due_at >= job.started_at + 15_000
+        tasks.tasks.clear()
+
+
+def test_only_tasks_that_are_known_have_a_pace(live: JobQueue, tasks: Registry) -> None:
+    """Each take tells Redis of all paces: names that anybody can make up would add up."""
+    worker = a_worker(live, tasks)
+    with working(worker):
+        wait_for(live, live.enqueue("mystery"), "scheduled")
+
+    assert worker.pace == {}
 
 
 def test_the_beat_does_not_wait_for_what_is_to_be_settled(live: JobQueue, tasks: Registry) -> None:
