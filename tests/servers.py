@@ -53,13 +53,15 @@ def best_real() -> str:
 
 
 def _ports() -> Iterator[int]:
-    """Ports for this process alone, each once: it may be that of a server which is stopped, to be started again.
+    """Ports for this process alone, one after the other: each may be that of a server which is to be started again.
 
     They lie below the range for outgoing connections: in that range a client that reconnects to a stopped server can be
     given that very port, and connects to itself.
     """
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
-    return itertools.cycle(random.sample(range(20_000 + number * 3_000, 23_000 + number * 3_000), 3_000))
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    first, count = (20_000 + int(number) % 4 * 3_000, 3_000) if number else (20_000, 12_000)
+    ports = range(first, first + count)
+    return itertools.cycle(random.sample(ports, len(ports)))
 
 
 _own_ports = _ports()
