@@ -970,7 +970,7 @@ def test_the_page_is_small_and_asks_nobody_else(site: Site) -> None:
         fail(tweet(browser, f"Number {number} " + "lorem ipsum dolor " * 12)["job_id"], "duplicate")
     answer = browser.get("/")
     files = [browser.get(path) for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', answer.text)]
-    assert len(files) == 10
+    assert len(files) == 11
     assert sum(int(part.headers["content-length"]) for part in (answer, *files)) < 50_000
     elsewhere = {urlsplit(url).netloc for url in re.findall(r'(?:href|src|action)="(https?://[^"]+)"', answer.text)}
     assert elsewhere == {urlsplit(site.x).netloc}
