@@ -26,7 +26,7 @@ from tests.servers import RedisServer, best_real, binary
 Answer = TypeVar("Answer")
 SWIFT: dict[str, Any] = {"lease": 1.5, "beat": 0.5, "crash_delay": 0.3}
 SOON = 2.0  # seconds in which two calls are made for sure
-PATIENCE = 180.0
+PATIENCE = 150.0
 OVER = ("done", "dead", "cancelled")
 
 
