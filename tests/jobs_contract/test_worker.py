@@ -469,6 +469,7 @@ def fast_asleep(jobs: JobQueue, tasks: Registry, **options: Any) -> Iterator[Wor
         wait_until(lambda: worker.dozing, 20, "an idle worker")
         yield worker
         worker.stop()
+        wait_until(worker.stopping.is_set, 20)  # else it sleeps on, and takes what other tests enqueue
         jobs.ring(worker.queues[0])
 
 
